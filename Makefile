@@ -1,0 +1,97 @@
+# What one does in this repository, a word each. All of it needs Go; `make compat` also Python, Node.js and Java with
+# Maven. Everything that is fetched or built lands in bin/, in .cache/, or where Go and the clients keep their caches.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO       ?= go
+ARGS     ?=
+BENCH    ?= .
+FUZZTIME ?= 20s
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+
+TOOLS   := $(CURDIR)/.cache/bin
+MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
+
+# The race detector needs a C compiler, the release does not: Go says whether it has found one.
+RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+.PHONY: build run test race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
+
+## build: the release binary, static, in bin/warren
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/warren
+
+## run: a broker on 127.0.0.1:5672; ARGS="--ephemeral" and the like are handed on
+run: build
+	bin/warren $(ARGS)
+
+## test: what every change has to pass
+test: vet tidy
+	@$(if $(RACE),,echo "no C compiler found: testing without the race detector")
+	$(GO) test $(RACE) ./...
+
+## race: the tests anew, with the race detector or not at all
+race:
+	CGO_ENABLED=1 $(GO) test -race -count=1 ./...
+
+vet:
+	@for module in $(MODULES); do echo "go vet in $$module"; (cd $$module && $(GO) vet ./...); done
+
+## tidy: the rules of this repository (see cmd/tidy)
+tidy:
+	$(GO) run ./cmd/tidy
+
+## lint: staticcheck and requirements of every module, and known vulnerabilities
+lint: $(TOOLS)/staticcheck vulncheck
+	@for module in $(MODULES); do \
+		echo "staticcheck in $$module"; (cd $$module && $(TOOLS)/staticcheck ./... && $(GO) mod tidy -diff); \
+	done
+
+# The database of vulnerabilities is on the network. Where it cannot be had, say so and go on: that is no finding.
+vulncheck: $(TOOLS)/govulncheck
+	@code=0; output=$$($(TOOLS)/govulncheck ./... 2>&1) || code=$$?; echo "$$output"; \
+	case "$$code $$output" in \
+		0*) ;; \
+		*"fetching vulnerabilities"*) echo "vulncheck: NOT CHECKED, the database cannot be reached from here" ;; \
+		*) exit $$code ;; \
+	esac
+
+# Built again when the versions above change.
+$(TOOLS)/staticcheck: Makefile
+	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
+	@touch $@
+
+$(TOOLS)/govulncheck: Makefile
+	GOBIN=$(TOOLS) $(GO) install $(GOVULNCHECK)
+	@touch $@
+
+## bench: all benchmarks; BENCH=Publish for some
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+## fuzz: every fuzz target in turn for FUZZTIME
+fuzz:
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets = targets " " $$1 } \
+		/^ok/ { n = split(targets, t, " "); for (i = 1; i <= n; i++) print $$2, t[i]; targets = "" }' | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+## compat: unchanged RabbitMQ clients against Warren
+compat: build
+	compat-tests/run
+
+## compat-reference: the same against a real RabbitMQ, to show that the tests are right
+compat-reference:
+	compat-tests/reference
+
+## generate: the files that are made from tables
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin .cache compat-tests/.clients
