@@ -103,7 +103,7 @@ func TestLeftoversFindPathsAndHosts(t *testing.T) {
 		"package.json":  `{"resolved": "https://` + host + `/a"}`,
 		"go.sum":        host + "\n",
 		"image.png":     "\x00" + path,
-		"docs/fine.md":  "https://example.com/home/ ~/work/ $HOME/work/ a/root/b /var/lib/warren\n",
+		"docs/fine.md":  "https://example.com/home/ ~/home/ $HOME/home/ a/home/b /var/lib/warren\n",
 		".ci/run":       "cd " + slash + "root/\n",
 		".cache/ignore": path,
 	})
