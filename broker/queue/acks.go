@@ -1,0 +1,150 @@
+package queue
+
+import "github.com/warrenmq/warren/broker/ledger"
+
+func (s *Set) applySettle(a *Settle) {
+	c := s.session(s.from).consumers[a.Consumer]
+	if c == nil {
+		return
+	}
+	q := c.queue
+	n := s.release(c, a.From, a.To, func(r *run) { s.free(r) })
+	q.stats.Acked += uint64(n)
+	s.afterRelease(c)
+}
+
+// release takes messages out of the consumer's hands and visits them.
+func (s *Set) release(c *consumer, from, to uint64, visit func(*run)) int {
+	q := c.queue
+	return c.unacked.Take(from, to, func(chunk *ledger.Chunk[handed], taken uint64) {
+		openRuns(chunk.Item.run, taken, func(r *run) {
+			q.unacked -= int64(r.count)
+			q.held -= r.bytes()
+			visit(r)
+		})
+	})
+}
+
+// afterRelease lets the consumer, which has room again, have more.
+func (s *Set) afterRelease(c *consumer) {
+	q := c.queue
+	s.forget(c)
+	if q.config.SingleActive && q.config.Type == Quorum {
+		s.electSingle(q)
+	}
+	q.invite(c)
+	s.settle(q)
+}
+
+func (s *Set) applyReturn(a *Return) {
+	c := s.session(s.from).consumers[a.Consumer]
+	if c == nil {
+		return
+	}
+	s.giveBack(c, a.From, a.To, a.Cause)
+	s.afterRelease(c)
+}
+
+// giveBack makes messages in a consumer's hands ready again.
+func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
+	q := c.queue
+	s.release(c, from, to, func(r *run) {
+		if q.deleted {
+			s.free(r)
+			return
+		}
+		back := *r
+		if cause == CauseUndelivered {
+			q.putBack(back)
+			return
+		}
+		back.flags |= runRedelivered
+		q.count(&back, failed(cause))
+		if q.exhausted(&back) {
+			s.bury(q, back, DeliveryLimit, true)
+			return
+		}
+		q.putBack(back)
+	})
+}
+
+// failed tells whether a return counts toward the delivery limit.
+func failed(cause Cause) bool { return cause == CauseReject || cause == CauseClosed }
+
+// count notes a delivery that came back; only quorum queues do.
+func (q *queue) count(r *run, failed bool) {
+	if q.config.Type != Quorum {
+		return
+	}
+	r.acquired++
+	if failed {
+		r.deliveries++
+	}
+}
+
+// exhausted tells whether a message has failed too often.
+func (q *queue) exhausted(r *run) bool {
+	return q.config.Type == Quorum && q.config.DeliveryLimit >= 0 && int64(r.deliveries) > q.config.DeliveryLimit
+}
+
+func (s *Set) applyReject(a *Reject) {
+	c := s.session(s.from).consumers[a.Consumer]
+	if c == nil {
+		return
+	}
+	q := c.queue
+	s.release(c, a.From, a.To, func(r *run) {
+		if q.deleted {
+			s.free(r)
+			return
+		}
+		back := *r
+		q.count(&back, a.Cause == CauseReject)
+		s.bury(q, back, Rejected, a.Cause == CauseReject)
+	})
+	s.afterRelease(c)
+}
+
+func (s *Set) sessionsOf(d *Down) []*session {
+	if d.First == d.Last {
+		if ses := s.sessions[SessionKey{Node: d.Node, Session: d.First}]; ses != nil {
+			return []*session{ses}
+		}
+		return nil
+	}
+	var list []*session
+	for key, ses := range s.sessions {
+		if key.Node == d.Node && key.Session >= d.First && key.Session <= d.Last {
+			list = append(list, ses)
+		}
+	}
+	sortSessions(list)
+	return list
+}
+
+// applyDown ends sessions: what they hold goes back, their consumers go.
+func (s *Set) applyDown(d *Down) {
+	gone := s.sessionsOf(d)
+	touched := map[ID]bool{}
+	for _, ses := range gone {
+		for _, c := range ses.sorted() {
+			s.giveBack(c, 0, Everything, CauseClosed)
+			if !c.gone && !c.getter {
+				s.detach(c)
+			}
+			touched[c.queue.id] = true
+		}
+		delete(s.sessions, ses.key)
+	}
+	s.recent = nil
+	for _, id := range sortedIDs(touched) {
+		q := s.queues[id]
+		switch {
+		case q == nil || q.deleted:
+		case s.abandoned(q):
+			s.remove(q, Unused)
+		default:
+			s.settle(q)
+		}
+	}
+}

@@ -1,0 +1,301 @@
+package queue
+
+import "math"
+
+// ID names a queue's machine. It is given once, when the queue is declared, and never again.
+type ID uint64
+
+// Op says which command it is.
+type Op uint8
+
+// The commands. Numbers are on disk and on the wire: they are never given again.
+const (
+	OpDeclare Op = iota + 1
+	OpDelete
+	OpPurge
+	OpPublish
+	OpAttach
+	OpDetach
+	OpCredit
+	OpSettle
+	OpReturn
+	OpReject
+	OpGet
+	OpDown
+	OpTick
+	OpConfigure
+	OpForwarded
+)
+
+// commandVersion is the form in which commands are written. Older forms stay readable.
+const commandVersion = 1
+
+// commandHead is op, version and the length of what follows.
+const commandHead = 6
+
+// Command is one of the closed set below, or a publish, which Batch.Publish writes.
+type Command interface {
+	op() Op
+	append(dst []byte) []byte
+	decode(r *reader)
+}
+
+// Declare makes a queue. One that exists is left as it is.
+type Declare struct {
+	Queue   ID
+	Request uint32 // answered with a Reply, if not 0
+	VHost   string
+	Name    string
+	Config  Config
+}
+
+// Configure replaces the configuration of a queue: a policy changed.
+type Configure struct {
+	Queue  ID
+	Config Config
+}
+
+// Delete removes a queue and what it holds; nothing is dead-lettered.
+type Delete struct {
+	Queue    ID
+	Request  uint32
+	IfUnused bool
+	IfEmpty  bool
+}
+
+// Purge drops the ready messages.
+type Purge struct {
+	Queue   ID
+	Request uint32
+}
+
+// Attach adds a consumer.
+type Attach struct {
+	Queue     ID
+	Consumer  uint32 // the session's number for it
+	Request   uint32
+	Channel   uint16
+	Prefetch  uint32 // unacked messages at a time; 0: no limit
+	Window    uint32 // bytes on their way to the session at a time
+	NoAck     bool
+	Exclusive bool
+	Priority  int64
+	TimeoutMs int64 // for an acknowledgement; 0: the queue's
+	Tag       string
+	Arguments []byte // the raw table, for whoever lists consumers
+}
+
+// Detach removes a consumer; its unacked messages stay unacked.
+type Detach struct {
+	Consumer uint32
+	Request  uint32
+}
+
+// Credit says that bytes have left the session's socket.
+type Credit struct {
+	Consumer uint32
+	Bytes    uint32
+}
+
+// Settle acknowledges the deliveries From..To of a consumer.
+type Settle struct {
+	Consumer uint32
+	From, To uint64
+}
+
+// Cause says why a message is returned or rejected.
+type Cause uint8
+
+// Causes. The difference shows in delivery counts and in the redelivered flag of a dead letter.
+const (
+	CauseNack        Cause = iota + 1 // basic.nack
+	CauseReject                       // basic.reject
+	CauseRecover                      // basic.recover
+	CauseClosed                       // the channel or connection is gone
+	CauseUndelivered                  // never left the session
+	CauseTimeout                      // the consumer was too slow
+)
+
+// Return puts the deliveries From..To of a consumer back.
+type Return struct {
+	Consumer uint32
+	From, To uint64
+	Cause    Cause
+}
+
+// Reject takes the deliveries From..To of a consumer out of the queue as failed: they are dead letters.
+type Reject struct {
+	Consumer uint32
+	From, To uint64
+	Cause    Cause
+}
+
+// Get takes one message for a holder, which is a consumer that only ever gets.
+type Get struct {
+	Queue    ID
+	Consumer uint32 // the session's number for the holder
+	Request  uint32
+	Channel  uint16
+	NoAck    bool
+}
+
+// Down says that the sessions First..Last of a node are gone.
+type Down struct {
+	Node        uint64
+	First, Last uint64
+}
+
+// Tick lets time pass.
+type Tick struct{}
+
+// Forwarded says that the dead letters From..To of a queue are where they belong.
+type Forwarded struct {
+	Queue    ID
+	From, To uint64
+}
+
+// Everything is the highest delivery number, for ranges.
+const Everything = math.MaxUint64
+
+func (*Declare) op() Op   { return OpDeclare }
+func (*Configure) op() Op { return OpConfigure }
+func (*Delete) op() Op    { return OpDelete }
+func (*Purge) op() Op     { return OpPurge }
+func (*Attach) op() Op    { return OpAttach }
+func (*Detach) op() Op    { return OpDetach }
+func (*Credit) op() Op    { return OpCredit }
+func (*Settle) op() Op    { return OpSettle }
+func (*Return) op() Op    { return OpReturn }
+func (*Reject) op() Op    { return OpReject }
+func (*Get) op() Op       { return OpGet }
+func (*Down) op() Op      { return OpDown }
+func (*Tick) op() Op      { return OpTick }
+func (*Forwarded) op() Op { return OpForwarded }
+
+func (c *Declare) append(dst []byte) []byte {
+	dst = le.AppendUint64(dst, uint64(c.Queue))
+	dst = le.AppendUint32(dst, c.Request)
+	dst = appendString(dst, c.VHost)
+	dst = appendString(dst, c.Name)
+	return c.Config.append(dst)
+}
+
+func (c *Declare) decode(r *reader) {
+	c.Queue, c.Request = ID(r.uint64()), r.uint32()
+	c.VHost, c.Name = r.string(), r.string()
+	c.Config.decode(r)
+}
+
+func (c *Configure) append(dst []byte) []byte {
+	return c.Config.append(le.AppendUint64(dst, uint64(c.Queue)))
+}
+
+func (c *Configure) decode(r *reader) {
+	c.Queue = ID(r.uint64())
+	c.Config.decode(r)
+}
+
+func (c *Delete) append(dst []byte) []byte {
+	dst = le.AppendUint64(dst, uint64(c.Queue))
+	dst = le.AppendUint32(dst, c.Request)
+	return appendBool(appendBool(dst, c.IfUnused), c.IfEmpty)
+}
+
+func (c *Delete) decode(r *reader) {
+	*c = Delete{Queue: ID(r.uint64()), Request: r.uint32(), IfUnused: r.bool(), IfEmpty: r.bool()}
+}
+
+func (c *Purge) append(dst []byte) []byte {
+	return le.AppendUint32(le.AppendUint64(dst, uint64(c.Queue)), c.Request)
+}
+
+func (c *Purge) decode(r *reader) { *c = Purge{Queue: ID(r.uint64()), Request: r.uint32()} }
+
+func (c *Attach) append(dst []byte) []byte {
+	dst = le.AppendUint64(dst, uint64(c.Queue))
+	dst = le.AppendUint32(dst, c.Consumer)
+	dst = le.AppendUint32(dst, c.Request)
+	dst = le.AppendUint16(dst, c.Channel)
+	dst = le.AppendUint32(dst, c.Prefetch)
+	dst = le.AppendUint32(dst, c.Window)
+	dst = appendBool(appendBool(dst, c.NoAck), c.Exclusive)
+	dst = le.AppendUint64(dst, uint64(c.Priority))
+	dst = le.AppendUint64(dst, uint64(c.TimeoutMs))
+	dst = appendString(dst, c.Tag)
+	return appendBytes(dst, c.Arguments)
+}
+
+func (c *Attach) decode(r *reader) {
+	*c = Attach{
+		Queue: ID(r.uint64()), Consumer: r.uint32(), Request: r.uint32(), Channel: r.uint16(),
+		Prefetch: r.uint32(), Window: r.uint32(), NoAck: r.bool(), Exclusive: r.bool(),
+		Priority: r.int64(), TimeoutMs: r.int64(), Tag: r.string(), Arguments: append([]byte(nil), r.bytes()...),
+	}
+}
+
+func (c *Detach) append(dst []byte) []byte {
+	return le.AppendUint32(le.AppendUint32(dst, c.Consumer), c.Request)
+}
+
+func (c *Detach) decode(r *reader) { *c = Detach{Consumer: r.uint32(), Request: r.uint32()} }
+
+func (c *Credit) append(dst []byte) []byte {
+	return le.AppendUint32(le.AppendUint32(dst, c.Consumer), c.Bytes)
+}
+
+func (c *Credit) decode(r *reader) { *c = Credit{Consumer: r.uint32(), Bytes: r.uint32()} }
+
+func appendRange(dst []byte, consumer uint32, from, to uint64) []byte {
+	return le.AppendUint64(le.AppendUint64(le.AppendUint32(dst, consumer), from), to)
+}
+
+func (c *Settle) append(dst []byte) []byte { return appendRange(dst, c.Consumer, c.From, c.To) }
+
+func (c *Settle) decode(r *reader) {
+	*c = Settle{Consumer: r.uint32(), From: r.uint64(), To: r.uint64()}
+}
+
+func (c *Return) append(dst []byte) []byte {
+	return append(appendRange(dst, c.Consumer, c.From, c.To), byte(c.Cause))
+}
+
+func (c *Return) decode(r *reader) {
+	*c = Return{Consumer: r.uint32(), From: r.uint64(), To: r.uint64(), Cause: Cause(r.uint8())}
+}
+
+func (c *Reject) append(dst []byte) []byte {
+	return append(appendRange(dst, c.Consumer, c.From, c.To), byte(c.Cause))
+}
+
+func (c *Reject) decode(r *reader) {
+	*c = Reject{Consumer: r.uint32(), From: r.uint64(), To: r.uint64(), Cause: Cause(r.uint8())}
+}
+
+func (c *Get) append(dst []byte) []byte {
+	dst = le.AppendUint64(dst, uint64(c.Queue))
+	dst = le.AppendUint32(dst, c.Consumer)
+	dst = le.AppendUint32(dst, c.Request)
+	dst = le.AppendUint16(dst, c.Channel)
+	return appendBool(dst, c.NoAck)
+}
+
+func (c *Get) decode(r *reader) {
+	*c = Get{Queue: ID(r.uint64()), Consumer: r.uint32(), Request: r.uint32(), Channel: r.uint16(), NoAck: r.bool()}
+}
+
+func (c *Down) append(dst []byte) []byte {
+	return le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, c.Node), c.First), c.Last)
+}
+
+func (c *Down) decode(r *reader) { *c = Down{Node: r.uint64(), First: r.uint64(), Last: r.uint64()} }
+
+func (c *Tick) append(dst []byte) []byte { return dst }
+func (c *Tick) decode(*reader)           {}
+
+func (c *Forwarded) append(dst []byte) []byte {
+	return le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, uint64(c.Queue)), c.From), c.To)
+}
+
+func (c *Forwarded) decode(r *reader) {
+	*c = Forwarded{Queue: ID(r.uint64()), From: r.uint64(), To: r.uint64()}
+}

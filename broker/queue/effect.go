@@ -1,0 +1,72 @@
+package queue
+
+// SessionKey names a session in the cluster.
+type SessionKey struct{ Node, Session uint64 }
+
+// Kind says what an effect is.
+type Kind uint8
+
+// The closed set of effects.
+const (
+	// Deliver: Count messages from Number on, for Consumer. They lie at Index, Offset, Stride apart.
+	Deliver Kind = iota + 1
+	// Confirm: the messages Number..Number+Count-1 of Channel are in all their queues here.
+	Confirm
+	// Refuse: the same messages were refused by a queue.
+	Refuse
+	// Answer: a Request is done; Outcome says how. Ready is a message count.
+	Answer
+	// Got: the answer to a Get that found a message; it is described as in Deliver. Ready is what is left.
+	Got
+	// Cancelled: Consumer has lost its queue.
+	Cancelled
+	// DeadLetters: Queue has dead letters to be forwarded, to be asked for with Set.Outbox.
+	DeadLetters
+	// Gone: Queue has ended by itself (Outcome says why); its metadata must follow.
+	Gone
+	// Unknown: Count messages for Queue, which is not here; they lie at Index, Offset.
+	Unknown
+	// Applied: the batch Number of the session has taken effect.
+	Applied
+	// WakeAt: a Tick is wanted at log time Number.
+	WakeAt
+	// Active: Consumer became (Count 1) or ceased to be (Count 0) the single active one.
+	Active
+)
+
+// Outcome is how a request ended.
+type Outcome uint8
+
+// Outcomes.
+const (
+	Done Outcome = iota
+	Empty
+	NoQueue
+	InUse
+	NotEmpty
+	ExclusiveUse // an exclusive consumer is in the way
+	SingleActive // basic.get is not for a queue with a single active consumer
+	Unused       // the last consumer went, auto-delete
+	Expired      // nobody used it for the time it was given
+)
+
+// Effect is one thing that must now happen. Which fields count depends on Kind.
+type Effect struct {
+	Kind        Kind
+	Outcome     Outcome
+	Redelivered bool
+	NoAck       bool
+	To          SessionKey
+	Queue       ID
+	Consumer    uint32
+	Request     uint32
+	Channel     uint16
+	Number      uint64
+	Count       uint32
+	Index       uint64
+	Offset      uint32
+	Stride      uint32
+	Deliveries  uint32
+	Acquired    uint32
+	Ready       uint64
+}

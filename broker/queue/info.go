@@ -1,0 +1,48 @@
+package queue
+
+import "github.com/warrenmq/warren/store/oplog"
+
+// Counts is what declare-ok tells.
+type Counts struct {
+	Ready     uint64
+	Unacked   uint64
+	Consumers uint32
+}
+
+// Counts gives the counts of a queue; ok is false if it is not here.
+func (s *Set) Counts(id ID) (c Counts, ok bool) {
+	q := s.live(id)
+	if q == nil {
+		return c, false
+	}
+	return Counts{Ready: uint64(q.ready), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers))}, true
+}
+
+// Has tells whether a queue is here.
+func (s *Set) Has(id ID) bool { return s.live(id) != nil }
+
+// IDs gives the queues that are here, in order.
+func (s *Set) IDs() []ID {
+	ids := s.ids()
+	live := ids[:0]
+	for _, id := range ids {
+		if s.live(id) != nil {
+			live = append(live, id)
+		}
+	}
+	return live
+}
+
+// Live visits the spans in the entries from <= index < to that some queue still needs.
+func (s *Set) Live(from, to uint64, visit func(oplog.Span)) {
+	for _, q := range s.queues {
+		q.within(from, to, func(r *run) { visit(r.span()) })
+	}
+}
+
+// Reckon calls account for everything that is alive, as after a Restore.
+func (s *Set) Reckon(account func(index uint64, bytes int64)) {
+	for _, id := range s.ids() {
+		s.queues[id].each(func(r *run) { account(r.index, r.live()) })
+	}
+}

@@ -1,0 +1,138 @@
+package queue
+
+// lane is a FIFO of runs that were never delivered: a decoded head, blocks of packed runs, a decoded tail.
+//
+// Only the head is looked at. A run that does not fit the head goes to the tail, and a full tail becomes a block; so a
+// backlog of any length costs a few bytes a run.
+type lane struct {
+	head   []run
+	at     int // head[:at] has been consumed
+	blocks []block
+	tail   []run
+
+	count int64 // messages
+	bytes int64
+}
+
+// block is packed runs.
+type block struct {
+	data        []byte
+	runs        int
+	first, last uint64 // lowest and highest entry index
+}
+
+const (
+	laneHead = 256 // runs kept decoded at the front
+	laneTail = 256 // runs that make a block
+)
+
+// push appends r, joined to the last run where it goes on from it.
+func (l *lane) push(r run) {
+	l.count += int64(r.count)
+	l.bytes += r.bytes()
+	if len(l.blocks) == 0 && len(l.tail) == 0 {
+		l.pushHead(r)
+		return
+	}
+	if n := len(l.tail); n > 0 && l.tail[n-1].join(&r) {
+		return
+	}
+	if len(l.tail) == laneTail {
+		l.blocks = append(l.blocks, pack(l.tail))
+		l.tail = l.tail[:0]
+	}
+	l.tail = append(l.tail, r)
+}
+
+func (l *lane) pushHead(r run) {
+	if n := len(l.head); n > l.at && l.head[n-1].join(&r) {
+		return
+	}
+	if len(l.head) == cap(l.head) && l.at > 0 {
+		l.head = append(l.head[:0], l.head[l.at:]...)
+		l.at = 0
+	}
+	if len(l.head)-l.at >= laneHead {
+		l.tail = append(l.tail, r)
+		return
+	}
+	l.head = append(l.head, r)
+}
+
+// front is the oldest run, nil if there is none. It may be looked at until the next push or drop.
+func (l *lane) front() *run {
+	if l.at == len(l.head) && !l.refill() {
+		return nil
+	}
+	return &l.head[l.at]
+}
+
+// take removes the n oldest messages, which all belong to the front run.
+func (l *lane) take(n uint32) run {
+	r := &l.head[l.at]
+	front := r.take(n)
+	l.count -= int64(n)
+	l.bytes -= front.bytes()
+	if r.count == 0 {
+		l.at++
+		if l.at == len(l.head) {
+			l.head, l.at = l.head[:0], 0
+		}
+	}
+	return front
+}
+
+func (l *lane) refill() bool {
+	l.head, l.at = l.head[:0], 0
+	switch {
+	case len(l.blocks) > 0:
+		l.head = unpack(l.blocks[0], l.head)
+		l.blocks[0] = block{}
+		l.blocks = l.blocks[1:]
+		if len(l.blocks) == 0 {
+			l.blocks = nil
+		}
+	case len(l.tail) > 0:
+		l.head, l.tail = l.tail, nil
+	default:
+		return false
+	}
+	return true
+}
+
+// each visits every run, oldest first.
+func (l *lane) each(visit func(*run)) {
+	for i := l.at; i < len(l.head); i++ {
+		visit(&l.head[i])
+	}
+	var runs []run
+	for i := range l.blocks {
+		runs = unpack(l.blocks[i], runs[:0])
+		for j := range runs {
+			visit(&runs[j])
+		}
+	}
+	for i := range l.tail {
+		visit(&l.tail[i])
+	}
+}
+
+// within visits the runs that lie in the entries from <= index < to.
+func (l *lane) within(from, to uint64, visit func(*run)) {
+	some := func(runs []run) {
+		for i := range runs {
+			if runs[i].index >= from && runs[i].index < to {
+				visit(&runs[i])
+			}
+		}
+	}
+	some(l.head[l.at:])
+	var runs []run
+	for i := range l.blocks {
+		if l.blocks[i].first < to && l.blocks[i].last >= from {
+			runs = unpack(l.blocks[i], runs[:0])
+			some(runs)
+		}
+	}
+	some(l.tail)
+}

@@ -1,0 +1,179 @@
+package queue
+
+import "github.com/warrenmq/warren/broker/ledger"
+
+// queue is one queue's state. owner: Set
+type queue struct {
+	id     ID
+	vhost  string
+	name   string
+	config Config
+
+	lanes    []lane  // never delivered, by priority
+	returned returns // delivered before, and put back
+	ready    int64   // messages in lanes and returned
+	bytes    int64   // of these
+	unacked  int64
+	held     int64 // bytes of unacked
+
+	consumers   []*consumer // in the order they came
+	strays      []*consumer // holders: detached ones, and those that only get
+	levels      []level     // those that may be served now, highest priority first
+	single      *consumer   // of a queue with a single active consumer
+	quiescing   bool        // single gets nothing more: a better one waits for it to finish
+	exclusive   *consumer
+	everUsed    bool  // had a consumer: auto-delete may strike
+	lastUsed    int64 // log time of the last sign of use, for expiry
+	outbox      ledger.Ledger[dead]
+	outboxNext  uint64
+	outboxBytes int64
+
+	deleted bool  // lives on only until its outbox is empty
+	armed   int64 // log time of its entry among the alarms; 0: none
+	stats   Stats
+}
+
+// Stats counts what happened to a queue since it was declared. Messages.
+type Stats struct {
+	Published, Delivered, DeliveredNoAck, Got, GotNoAck, GotEmpty, Redelivered, Acked, Dropped, Expired, DeadLettered uint64
+}
+
+// level is the consumers of one priority that have room, in the order in which they are served.
+type level struct {
+	priority int64
+	waiting  []*consumer
+	at       int // waiting[:at] is free
+}
+
+func newQueue(id ID, vhost, name string, config Config) *queue {
+	q := &queue{id: id, vhost: vhost, name: name, outboxNext: 1}
+	q.configure(config)
+	return q
+}
+
+// configure sets the configuration. The number of lanes never changes: no policy can set a priority.
+func (q *queue) configure(config Config) {
+	q.config = config
+	if q.lanes == nil {
+		q.lanes = make([]lane, q.priorities())
+	}
+}
+
+// priorities is the number of lanes.
+func (q *queue) priorities() int {
+	switch {
+	case q.config.Type == Quorum:
+		return quorumPriorities
+	case q.config.MaxPriority > 0:
+		return int(q.config.MaxPriority) + 1
+	}
+	return 1
+}
+
+// A quorum queue has priorities without asking.
+const (
+	quorumPriorities       = 32
+	quorumDefaultPriority  = 4
+	classicDefaultPriority = 0
+	absentPriority         = 255
+)
+
+// lane gives the lane for a message's priority.
+func (q *queue) lane(priority uint8) uint8 {
+	if priority == absentPriority {
+		priority = classicDefaultPriority
+		if q.config.Type == Quorum {
+			priority = quorumDefaultPriority
+		}
+	}
+	return min(priority, uint8(len(q.lanes)-1))
+}
+
+// add makes r ready, behind all others of its priority.
+func (q *queue) add(r run) {
+	q.ready += int64(r.count)
+	q.bytes += r.bytes()
+	q.lanes[r.priority].push(r)
+}
+
+// putBack makes r ready again: at its old place, or behind what came back before.
+func (q *queue) putBack(r run) {
+	q.ready += int64(r.count)
+	q.bytes += r.bytes()
+	if q.config.Type == Quorum {
+		q.returned.append(r)
+		return
+	}
+	q.returned.insert(r)
+}
+
+// front is the run to be delivered next, and where it is: a lane's number, or fromReturned.
+func (q *queue) front() (r *run, from int) {
+	back := q.returned.front()
+	if back != nil && (q.config.Type == Quorum || len(q.lanes) == 1) {
+		return back, fromReturned
+	}
+	for i := len(q.lanes) - 1; i >= 0; i-- {
+		if back != nil && int(back.priority) >= i {
+			return back, fromReturned
+		}
+		if r := q.lanes[i].front(); r != nil {
+			return r, i
+		}
+	}
+	return nil, 0
+}
+
+const fromReturned = -1
+
+// takeFront removes the first n messages of the run that front gave.
+func (q *queue) takeFront(from int, n uint32) run {
+	var r run
+	if from == fromReturned {
+		r = q.returned.take(n)
+	} else {
+		r = q.lanes[from].take(n)
+	}
+	q.ready -= int64(n)
+	q.bytes -= r.bytes()
+	return r
+}
+
+// takeAll empties the ready messages and visits them.
+func (q *queue) takeAll(visit func(*run)) {
+	q.returned.each(visit)
+	q.returned = returns{}
+	for i := range q.lanes {
+		q.lanes[i].each(visit)
+		q.lanes[i] = lane{}
+	}
+	q.ready, q.bytes = 0, 0
+}
+
+// each visits every run that keeps bytes alive: ready, unacked and dead.
+func (q *queue) each(visit func(*run)) {
+	q.within(0, Everything, visit)
+}
+
+// within is each for the entries from <= index < to.
+func (q *queue) within(from, to uint64, visit func(*run)) {
+	some := func(r *run) {
+		if r.index >= from && r.index < to {
+			visit(r)
+		}
+	}
+	for i := range q.lanes {
+		q.lanes[i].within(from, to, visit)
+	}
+	q.returned.each(some)
+	q.outbox.Each(func(c *ledger.Chunk[dead]) { openRuns(c.Item.run, c.Open, some) })
+	hands := func(c *consumer) {
+		c.unacked.Each(func(h *ledger.Chunk[handed]) { openRuns(h.Item.run, h.Open, some) })
+	}
+	for _, c := range q.consumers {
+		hands(c)
+	}
+	for _, c := range q.strays {
+		hands(c)
+	}
+}
