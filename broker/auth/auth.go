@@ -1,0 +1,134 @@
+// Package auth owns who somebody is and what they may do: SASL mechanisms, password hashes, and the one Authorize that
+// AMQP and HTTP both ask.
+//
+//  1. Login takes a SASL mechanism and response and gives a Principal, or says why not.
+//  2. Principal.Authorize and AuthorizeTopic refuse, in RabbitMQ's words, what the permissions of the Catalog at hand do
+//     not cover. Nothing is remembered: a permission that is taken back is gone with the next question.
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// Authority checks who somebody is.
+type Authority struct {
+	// Catalog gives the newest metadata.
+	Catalog func() *topology.Catalog
+	// LoopbackOnly are the users that may only come from this machine.
+	LoopbackOnly map[string]bool
+	// Anonymous is the user whom the mechanism ANONYMOUS logs in; "": the mechanism is off.
+	Anonymous string
+
+	cache cache
+}
+
+// Login errors.
+var (
+	// ErrMechanism is returned for a SASL mechanism that is not offered.
+	ErrMechanism = errors.New("unknown authentication mechanism")
+	// ErrResponse is returned for a SASL response that is malformed.
+	ErrResponse = errors.New("malformed authentication response")
+	// ErrRefused is returned when the credentials do not fit.
+	ErrRefused = errors.New("invalid credentials")
+	// ErrLoopback is returned when a user may not come from afar.
+	ErrLoopback = errors.New("can only connect via localhost")
+)
+
+// Mechanisms are the SASL mechanisms on offer, as connection.start lists them.
+func (a *Authority) Mechanisms() string {
+	if a.Anonymous == "" {
+		return "PLAIN AMQPLAIN"
+	}
+	return "PLAIN AMQPLAIN ANONYMOUS"
+}
+
+// Login checks a SASL response. The user name in question comes back with an error too, where there was one.
+func (a *Authority) Login(mechanism string, response []byte, peer net.Addr) (Principal, error) {
+	switch mechanism {
+	case "PLAIN":
+		user, password, err := plain(response)
+		if err != nil {
+			return Principal{}, err
+		}
+		return a.Password(user, password, peer)
+	case "AMQPLAIN":
+		user, password, err := amqplain(response)
+		if err != nil {
+			return Principal{user: user}, err
+		}
+		return a.Password(user, password, peer)
+	case "ANONYMOUS":
+		if a.Anonymous != "" {
+			return a.admit(a.Anonymous, peer)
+		}
+	}
+	return Principal{}, fmt.Errorf("%w '%s'", ErrMechanism, mechanism)
+}
+
+// Password checks a user's password.
+func (a *Authority) Password(user, password string, peer net.Addr) (Principal, error) {
+	u := a.Catalog().User(user)
+	if u == nil {
+		decoy(password)
+		return Principal{user: user}, ErrRefused
+	}
+	if !a.cache.verify(u, password) {
+		return Principal{user: user}, ErrRefused
+	}
+	return a.admit(user, peer)
+}
+
+// decoy takes the time that a user's check would, so that the time tells nobody which users there are.
+func decoy(password string) {
+	verify(&topology.UserRecord{Algorithm: SHA256, PasswordHash: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, password)
+}
+
+func (a *Authority) admit(user string, peer net.Addr) (Principal, error) {
+	p := Principal{user: user}
+	if a.Catalog().User(user) == nil {
+		return p, ErrRefused
+	}
+	if a.LoopbackOnly[user] && !loopback(peer) {
+		return p, ErrLoopback
+	}
+	return p, nil
+}
+
+func loopback(peer net.Addr) bool {
+	tcp, ok := peer.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// plain reads "authzid NUL user NUL password", where authzid must be empty.
+func plain(response []byte) (user, password string, err error) {
+	parts := strings.SplitN(string(response), "\x00", 3)
+	if len(parts) != 3 || parts[0] != "" {
+		return "", "", fmt.Errorf("%w: response %s invalid", ErrResponse, "of mechanism PLAIN")
+	}
+	return parts[1], parts[2], nil
+}
+
+// amqplain reads a field table without its length: LOGIN and PASSWORD.
+func amqplain(response []byte) (user, password string, err error) {
+	table := protocol.RawTable(response)
+	if err := table.Validate(); err != nil {
+		return "", "", fmt.Errorf("%w: %w", ErrResponse, err)
+	}
+	login, hasLogin := table.Lookup("LOGIN")
+	secret, hasSecret := table.Lookup("PASSWORD")
+	if !hasLogin || !hasSecret {
+		return "", "", fmt.Errorf("%w: AMQPLAIN auth info is missing LOGIN or PASSWORD field", ErrResponse)
+	}
+	name, nameOK := login.Bytes()
+	word, wordOK := secret.Bytes()
+	if !nameOK || !wordOK {
+		return string(name), "", ErrRefused
+	}
+	return string(name), string(word), nil
+}

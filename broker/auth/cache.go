@@ -1,0 +1,71 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/warrenmq/warren/broker/topology"
+)
+
+// cache remembers, for a while, passwords that were right, so that thousands of reconnects do not pay for a hash that is
+// dear by design. It holds keyed digests of hash record and password, never a password; a changed password has another
+// record and so another digest.
+type cache struct {
+	mu    sync.Mutex
+	key   []byte
+	known map[[sha256.Size]byte]time.Time
+}
+
+const (
+	cacheTime = 5 * time.Minute
+	cacheSize = 4096 // then it is emptied
+)
+
+func (c *cache) verify(u *topology.User, password string) bool {
+	if u.Algorithm != Argon2 {
+		return verify(&u.UserRecord, password)
+	}
+	digest := c.digest(u, password)
+	if c.has(digest) {
+		return true
+	}
+	if !verify(&u.UserRecord, password) {
+		return false
+	}
+	c.add(digest)
+	return true
+}
+
+func (c *cache) digest(u *topology.User, password string) (d [sha256.Size]byte) {
+	c.mu.Lock()
+	if c.key == nil {
+		c.key = make([]byte, sha256.Size)
+		rand.Read(c.key)
+		c.known = map[[sha256.Size]byte]time.Time{}
+	}
+	key := c.key
+	c.mu.Unlock()
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(u.Name + "\x00" + u.PasswordHash + "\x00" + password))
+	copy(d[:], h.Sum(nil))
+	return d
+}
+
+func (c *cache) has(digest [sha256.Size]byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	since, ok := c.known[digest]
+	return ok && time.Since(since) < cacheTime
+}
+
+func (c *cache) add(digest [sha256.Size]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.known) >= cacheSize {
+		clear(c.known)
+	}
+	c.known[digest] = time.Now()
+}

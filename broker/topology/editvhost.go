@@ -1,0 +1,203 @@
+package topology
+
+import (
+	"context"
+
+	"github.com/warrenmq/warren/protocol"
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// predeclared are the exchanges every vhost begins with (spec 3.1.3, and RabbitMQ's own).
+var predeclared = []struct {
+	name, kind string
+	internal   bool
+}{
+	{"", "direct", false},
+	{"amq.direct", "direct", false},
+	{"amq.fanout", "fanout", false},
+	{"amq.headers", "headers", false},
+	{"amq.match", "headers", false},
+	{"amq.rabbitmq.trace", "topic", true},
+	{"amq.topic", "topic", false},
+}
+
+// PutVHost makes a vhost with its exchanges, or changes what change changes of one that is there. created tells which.
+func (e *Editor) PutVHost(ctx context.Context, name string, change func(*VHostRecord), durable func(error)) (created bool, err error) {
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		k := key(sectionVHost, name)
+		v := c.VHost(name)
+		created = v == nil
+		var record VHostRecord
+		guard := meta.Guard{Key: k}
+		if v != nil {
+			record, guard.Revision = v.VHostRecord.clone(), v.Revision
+		}
+		if change != nil {
+			change(&record)
+		}
+		txn := meta.Txn{Guards: []meta.Guard{guard}, Ops: []meta.Op{put(k, &record, false)}}
+		if created {
+			for _, x := range predeclared {
+				record := ExchangeRecord{Type: x.kind, Durable: true, Internal: x.internal, User: internalUser}
+				txn.Ops = append(txn.Ops, put(key(sectionExchange, name, x.name), &record, false))
+			}
+		}
+		return txn, nil
+	})
+	return created, err
+}
+
+// internalUser is who did what nobody asked for.
+const internalUser = "rmq-internal"
+
+func (r VHostRecord) clone() VHostRecord {
+	limits := make(map[string]int64, len(r.Limits))
+	for name, n := range r.Limits {
+		limits[name] = n
+	}
+	r.Limits = limits
+	r.Tags = append([]string(nil), r.Tags...)
+	return r
+}
+
+// DeleteVHost removes a vhost and all that is in it. existed tells whether there was one.
+func (e *Editor) DeleteVHost(ctx context.Context, name string, durable func(error)) (existed bool, err error) {
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		v := c.VHost(name)
+		existed = v != nil
+		if !existed {
+			return meta.Txn{}, nil
+		}
+		if v.Protected {
+			return meta.Txn{}, protocol.PreconditionFailed("cannot delete protected virtual host '%s'", name)
+		}
+		return v.removal(), nil
+	})
+	return existed, err
+}
+
+// removal removes every key of the vhost.
+func (v *VHost) removal() meta.Txn {
+	k := key(sectionVHost, v.Name)
+	txn := meta.Txn{Guards: []meta.Guard{{Key: k, Revision: v.Revision}}, Ops: []meta.Op{drop(k)}}
+	remove := func(section string, names ...string) bool {
+		txn.Ops = append(txn.Ops, drop(key(section, append([]string{v.Name}, names...)...)))
+		return true
+	}
+	v.Permissions(func(p *Permission) bool { return remove(sectionPermission, p.User) })
+	v.TopicPermissions(func(p *TopicPermission) bool { return remove(sectionTopic, p.User, p.Exchange) })
+	v.Parameters(func(p *Parameter) bool { return remove(sectionParameter, p.Component, p.Name) })
+	for _, p := range v.policies {
+		remove(sectionPolicy, p.Name)
+	}
+	for _, p := range v.operators {
+		remove(sectionOperator, p.Name)
+	}
+	v.Queues(func(q *Queue) bool { return remove(sectionQueue, q.Name) })
+	v.Exchanges(func(x *Exchange) bool {
+		x.Outgoing(func(e *Edge) bool {
+			txn.Ops = append(txn.Ops, drop(e.key))
+			return true
+		})
+		return remove(sectionExchange, x.Name)
+	})
+	return txn
+}
+
+// PutUser makes a user, or changes what change changes of one that is there.
+func (e *Editor) PutUser(ctx context.Context, name string, change func(*UserRecord) error, durable func(error)) (created bool, err error) {
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		k := key(sectionUser, name)
+		u := c.User(name)
+		created = u == nil
+		var record UserRecord
+		guard := meta.Guard{Key: k}
+		if u != nil {
+			record, guard.Revision = u.UserRecord, u.Revision
+			record.Limits = make(map[string]int64, len(u.Limits))
+			for limit, n := range u.Limits {
+				record.Limits[limit] = n
+			}
+		}
+		if err := change(&record); err != nil {
+			return meta.Txn{}, err
+		}
+		return meta.Txn{Guards: []meta.Guard{guard}, Ops: []meta.Op{put(k, &record, false)}}, nil
+	})
+	return created, err
+}
+
+// DeleteUser removes a user with all permissions. existed tells whether there was one.
+func (e *Editor) DeleteUser(ctx context.Context, name string, durable func(error)) (existed bool, err error) {
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		u := c.User(name)
+		existed = u != nil
+		if !existed {
+			return meta.Txn{}, nil
+		}
+		k := key(sectionUser, name)
+		txn := meta.Txn{Guards: []meta.Guard{{Key: k, Revision: u.Revision}}, Ops: []meta.Op{drop(k)}}
+		c.VHosts(func(v *VHost) bool {
+			if v.Permission(name) != nil {
+				txn.Ops = append(txn.Ops, drop(key(sectionPermission, v.Name, name)))
+			}
+			v.TopicPermissions(func(p *TopicPermission) bool {
+				if p.User == name {
+					txn.Ops = append(txn.Ops, drop(key(sectionTopic, v.Name, name, p.Exchange)))
+				}
+				return true
+			})
+			return true
+		})
+		return txn, nil
+	})
+	return existed, err
+}
+
+// ErrNoVHostOrUser is returned for a permission whose vhost or user is not there.
+var ErrNoVHostOrUser = &protocol.Error{Code: protocol.CodeNotFound, Text: "vhost_or_user_not_found"}
+
+// PutPermission lets a user do things in a vhost. A pattern that cannot be read is refused.
+func (e *Editor) PutPermission(ctx context.Context, vhost, user, configure, write, read string, durable func(error)) (created bool, err error) {
+	for _, text := range []string{configure, write, read} {
+		if _, err := CompilePattern(text); err != nil {
+			return false, &PatternError{Pattern: text, Err: err}
+		}
+	}
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		v, u := c.VHost(vhost), c.User(user)
+		if v == nil || u == nil {
+			return meta.Txn{}, ErrNoVHostOrUser
+		}
+		created = v.Permission(user) == nil
+		return meta.Txn{
+			Guards: []meta.Guard{{Key: key(sectionVHost, vhost), Revision: v.Revision}, {Key: key(sectionUser, user), Revision: u.Revision}},
+			Ops:    []meta.Op{put(key(sectionPermission, vhost, user), &permissionRecord{configure, write, read}, false)},
+		}, nil
+	})
+	return created, err
+}
+
+// PatternError says which pattern could not be read.
+type PatternError struct {
+	Pattern string
+	Err     error
+}
+
+func (e *PatternError) Error() string {
+	return "invalid regular expression " + e.Pattern + ": " + e.Err.Error()
+}
+func (e *PatternError) Unwrap() error { return e.Err }
+
+// DeletePermission takes it back. existed tells whether there was one.
+func (e *Editor) DeletePermission(ctx context.Context, vhost, user string, durable func(error)) (existed bool, err error) {
+	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+		v := c.VHost(vhost)
+		existed = v != nil && v.Permission(user) != nil
+		if !existed {
+			return meta.Txn{}, nil
+		}
+		return meta.Txn{Ops: []meta.Op{drop(key(sectionPermission, vhost, user))}}, nil
+	})
+	return existed, err
+}
