@@ -49,10 +49,9 @@ func TestHostileInputDoesNotAllocate(t *testing.T) {
 	deep, wide := nested(TableDepthMax, true), RawTable(AppendField(nil, "k", Array(make([]any, TableEntriesMax-1))))
 	head := []byte{FrameBody, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF}
 	for name, f := range map[string]func(){
-		"deep table":  func() { _ = deep.Validate() },
-		"wide array":  func() { _ = wide.Validate() },
-		"huge frame":  func() { _, _, _ = ParseFrame(head, 1<<32-1) },
-		"huge string": func() { _ = RawTable("\x01kS\xff\xff\xff\xff").Validate() },
+		"deep table": func() { _ = deep.Validate() },
+		"wide array": func() { _ = wide.Validate() },
+		"huge frame": func() { _, _, _ = ParseFrame(head, 1<<32-1) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

@@ -101,9 +101,9 @@ func (a *arguments) refuse(id MethodID, args []byte) error {
 	case a.notUTF8:
 		return &Error{Code: CodeFrameError, Text: "Malformed UTF-8 in shortstr"}
 	}
-	refused := *a.badTable.(*Error)
-	refused.Method = id
-	return &refused
+	refusal := a.badTable.(*Error)
+	refusal.Method = id
+	return refusal
 }
 
 // bit is the value of a bit in the octet it shares (spec 4.2.5.2).

@@ -17,7 +17,7 @@ type ContentHeader struct {
 // let through is never refused.
 func ParseContentHeader(payload []byte) (ContentHeader, error) {
 	if len(payload) < contentHeaderHead {
-		return ContentHeader{}, errHeaderTruncated
+		return ContentHeader{}, &Error{Code: CodeFrameError, Text: "content header is truncated"}
 	}
 	return ContentHeader{
 		Class:      binary.BigEndian.Uint16(payload),
@@ -26,8 +26,6 @@ func ParseContentHeader(payload []byte) (ContentHeader, error) {
 		Properties: payload[contentHeaderHead:],
 	}, nil
 }
-
-var errHeaderTruncated = Errorf(CodeFrameError, "content header is truncated")
 
 // classBasic is the only class with content.
 const classBasic = uint16(BasicPublishID >> 16)

@@ -63,8 +63,8 @@ var codeNames = map[uint16]string{
 	CodeInternalError:      "INTERNAL_ERROR",
 }
 
-// ErrUnknownMethod is what [DecodeMethod] returns for an id that AMQP does not
-// have. RabbitMQ drops the connection; a close with this code is kinder.
+// ErrUnknownMethod is for errors.Is: what [DecodeMethod] returns for an id that
+// AMQP does not have. RabbitMQ drops the connection; a close is kinder.
 var ErrUnknownMethod = &Error{Code: CodeCommandInvalid, Text: "unknown method"}
 
 // Errorf makes a refusal with a formatted text.
@@ -103,6 +103,12 @@ func Name(code uint16) string {
 // Error returns the code and the reply text.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%d %s", e.Code, e.ReplyText())
+}
+
+// Is says whether target is the same refusal, of whichever method.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && t.Text == e.Text
 }
 
 // Hard says whether the refusal ends the connection; a soft one ends only the

@@ -54,7 +54,7 @@ func DecodeMethod(payload []byte) (Method, error) {
 	id, args := SplitMethod(payload)
 	m := newMethod(id)
 	if m == nil {
-		return nil, ErrUnknownMethod
+		return nil, &Error{Code: ErrUnknownMethod.Code, Text: ErrUnknownMethod.Text, Method: id}
 	}
 	if err := m.Decode(args); err != nil {
 		return nil, err

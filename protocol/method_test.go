@@ -201,9 +201,12 @@ func TestBinaryRoutingKeyIsAccepted(t *testing.T) {
 
 func TestUnknownMethod(t *testing.T) {
 	for _, payload := range [][]byte{{0, 77, 0, 10}, {0, 50, 0, 99, 1, 2}, {0, 0, 0, 0}, {0, 50}, nil} {
-		if m, err := DecodeMethod(payload); m != nil || !errors.Is(err, ErrUnknownMethod) {
+		id, _ := SplitMethod(payload)
+		m, err := DecodeMethod(payload)
+		if m != nil || !errors.Is(err, ErrUnknownMethod) {
 			t.Errorf("DecodeMethod(%v) = %v, %v", payload, m, err)
 		}
+		wantRefusal(t, err, CodeCommandInvalid, id, "unknown method")
 	}
 }
 

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -62,22 +63,21 @@ func integerTerm(value any) string {
 }
 
 // ErlangFloat renders a float as Erlang does: the shortest digits, always with a point, with an exponent where that is
-// shorter.
+// shorter, and where digits would stand for integers that a float cannot tell apart.
 func ErlangFloat(f float64) string {
-	plain := strconv.FormatFloat(f, 'f', -1, 64)
-	if !strings.Contains(plain, ".") {
-		plain += ".0"
-	}
+	plain := withPoint(strconv.FormatFloat(f, 'f', -1, 64))
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
-	if !strings.Contains(mantissa, ".") {
-		mantissa += ".0"
-	}
-	n, err := strconv.Atoi(exponent)
-	if err != nil {
-		return plain
-	}
-	if short := mantissa + "e" + strconv.Itoa(n); len(short) < len(plain) {
-		return short
+	power, _ := strconv.Atoi(exponent) // without the + and the leading zero
+	scientific := withPoint(mantissa) + "e" + strconv.Itoa(power)
+	if len(scientific) < len(plain) || math.Abs(f) >= 1<<53 {
+		return scientific
 	}
 	return plain
+}
+
+func withPoint(digits string) string {
+	if strings.Contains(digits, ".") {
+		return digits
+	}
+	return digits + ".0"
 }

@@ -45,15 +45,13 @@ var fieldTags = [256]fieldTag{
 	'F': {"table", sizedByLength},
 }
 
-var errTableTruncated = Errorf(CodeSyntaxError, "field table: a value ends beyond the table")
-
 // Validate refuses, with an *Error, a table that does not end where its values
 // do, that has an unknown type in it, that is deeper than TableDepthMax or longer
 // than TableEntriesMax, or that holds a number that is none: Erlang has no NaN
 // and no infinity, JSON has neither, and NaN is not even equal to itself. Twice
 // the same key is allowed; the first counts. Keys and strings are any octets.
 //
-// It neither allocates nor recurses, whatever the table holds.
+// Whatever the table holds, it does not recurse, and only an error allocates.
 func (t RawTable) Validate() error {
 	var (
 		ends    [TableDepthMax]int // where the containers around the innermost end
@@ -100,19 +98,19 @@ func (t RawTable) Validate() error {
 // array has in it, and says from where to where that is.
 func checkValue(b []byte, pos int) (tag byte, start, end int, err error) {
 	if pos >= len(b) {
-		return 0, 0, 0, errTableTruncated
+		return 0, 0, 0, tableTruncated()
 	}
 	tag = b[pos]
 	start = pos + 1
 	size := int(fieldTags[tag].size)
 	if size == sizedByLength {
 		if len(b)-start < 4 {
-			return 0, 0, 0, errTableTruncated
+			return 0, 0, 0, tableTruncated()
 		}
 		length := binary.BigEndian.Uint32(b[start:])
 		start += 4
 		if uint64(length) > uint64(len(b)-start) {
-			return 0, 0, 0, errTableTruncated
+			return 0, 0, 0, tableTruncated()
 		}
 		return tag, start, start + int(length), nil
 	}
@@ -120,7 +118,7 @@ func checkValue(b []byte, pos int) (tag byte, start, end int, err error) {
 		return 0, 0, 0, Errorf(CodeSyntaxError, "field table: unknown field type %q", tag)
 	}
 	if size > len(b)-start {
-		return 0, 0, 0, errTableTruncated
+		return 0, 0, 0, tableTruncated()
 	}
 	if tag == 'f' || tag == 'd' {
 		if v, _ := (RawValue{tag, b[start:]}).Float(); math.IsNaN(v) || math.IsInf(v, 0) {
@@ -128,4 +126,8 @@ func checkValue(b []byte, pos int) (tag byte, start, end int, err error) {
 		}
 	}
 	return tag, start, start + size, nil
+}
+
+func tableTruncated() *Error {
+	return Errorf(CodeSyntaxError, "field table: a value ends beyond the table")
 }
