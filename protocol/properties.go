@@ -34,10 +34,10 @@ const (
 )
 
 const (
-	flagsOctet      = FlagDeliveryMode | FlagPriority
-	flagsUndefined  = FlagClusterID - 1
-	flagsShortstr   = ^(FlagHeaders | FlagDeliveryMode | FlagPriority | FlagTimestamp | flagsUndefined)
-	propertyFlagLen = 2
+	flagsOctet     = FlagDeliveryMode | FlagPriority
+	flagsUndefined = FlagClusterID - 1
+	flagsShortstr  = ^(FlagHeaders | FlagDeliveryMode | FlagPriority | FlagTimestamp | flagsUndefined)
+	flagsSize      = 2
 )
 
 // ParseProperties checks everything about the property octets of a content
@@ -49,7 +49,7 @@ const (
 // word of flags, which class basic never has: RabbitMQ ignores it, but as these
 // octets are forwarded as they are, a consumer that does not would lose step.
 func ParseProperties(raw []byte) (Properties, error) {
-	if len(raw) < propertyFlagLen {
+	if len(raw) < flagsSize {
 		return nil, Errorf(CodeSyntaxError, "content properties: no property flags")
 	}
 	p := Properties(raw)
@@ -57,7 +57,7 @@ func ParseProperties(raw []byte) (Properties, error) {
 	if flags&flagsUndefined != 0 {
 		return nil, Errorf(CodeSyntaxError, "content properties: undefined property flags %#04x", uint16(flags))
 	}
-	pos := propertyFlagLen
+	pos := flagsSize
 	for flags != 0 {
 		flag := flags.first()
 		flags &^= flag
@@ -85,7 +85,7 @@ func (f PropertyFlags) first() PropertyFlags {
 
 // Flags returns which properties are present.
 func (p Properties) Flags() PropertyFlags {
-	if len(p) < propertyFlagLen {
+	if len(p) < flagsSize {
 		return 0
 	}
 	return PropertyFlags(binary.BigEndian.Uint16(p))
@@ -111,7 +111,7 @@ func (p Properties) end(pos int, flag PropertyFlags) int {
 // where it would be.
 func (p Properties) find(flag PropertyFlags) (start, end int) {
 	flags := p.Flags()
-	start = min(propertyFlagLen, len(p))
+	start = min(flagsSize, len(p))
 	for before := flags &^ (flag<<1 - 1); before != 0; {
 		first := before.first()
 		before &^= first

@@ -39,7 +39,7 @@ func appendUpTo(dst []byte, p Properties, flag PropertyFlags, present bool) (out
 	start, end := p.find(flag)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(flags))
 	if len(p) > 0 {
-		dst = append(dst, p[propertyFlagLen:start]...)
+		dst = append(dst, p[flagsSize:start]...)
 	}
 	return dst, p[end:]
 }
