@@ -116,6 +116,8 @@ func TestHeadersMatching(t *testing.T) {
 		{"a number is no text", amqp.Table{"x-match": "all", "n": int32(7)}, amqp.Table{"n": "7"}, false},
 		{"booleans", amqp.Table{"x-match": "all", "yes": true}, amqp.Table{"yes": true}, true},
 		{"x- keys are left out", amqp.Table{"x-match": "all", "a": "1", "x-b": "2"}, amqp.Table{"a": "1"}, true},
+		{"x- keys count with all-with-x", amqp.Table{"x-match": "all-with-x", "x-b": "2"}, amqp.Table{"a": "1"}, false},
+		{"x- keys match with any-with-x", amqp.Table{"x-match": "any-with-x", "x-b": "2"}, amqp.Table{"x-b": "2"}, true},
 		{"without headers", amqp.Table{"x-match": "all", "a": "1"}, nil, false},
 	}
 	c := connect(t)
