@@ -30,6 +30,9 @@ func (id MethodID) Class() uint16 { return uint16(id >> 16) }
 // Method returns the method-id, for a close.
 func (id MethodID) Method() uint16 { return uint16(id) }
 
+// Known tells whether AMQP, with RabbitMQ's extensions, has such a method.
+func (id MethodID) Known() bool { return methodName(id) != "" }
+
 // String returns the specification's name, such as "basic.publish".
 func (id MethodID) String() string {
 	if name := methodName(id); name != "" {
@@ -52,14 +55,22 @@ func SplitMethod(payload []byte) (id MethodID, args []byte) {
 // Decode.
 func DecodeMethod(payload []byte) (Method, error) {
 	id, args := SplitMethod(payload)
-	m := newMethod(id)
-	if m == nil {
-		return nil, &Error{Code: ErrUnknownMethod.Code, Text: ErrUnknownMethod.Text, Method: id}
+	m, err := NewMethod(id)
+	if err != nil {
+		return nil, err
 	}
 	if err := m.Decode(args); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// NewMethod makes an empty method, or gives [ErrUnknownMethod].
+func NewMethod(id MethodID) (Method, error) {
+	if m := newMethod(id); m != nil {
+		return m, nil
+	}
+	return nil, &Error{Code: ErrUnknownMethod.Code, Text: ErrUnknownMethod.Text, Method: id}
 }
 
 // AppendMethodFrame appends a frame with the method.

@@ -22,7 +22,7 @@ type BindingWish struct {
 
 // Bind makes a binding. One that is there already is fine.
 func (e *Editor) Bind(ctx context.Context, w BindingWish, by Actor, durable func(error)) error {
-	w.Source, w.Destination = clean(w.Source), clean(w.Destination)
+	w.Source, w.Destination = CleanName(w.Source), CleanName(w.Destination)
 	return e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		v, refusal := e.allowBinding(c, w, by)
 		if refusal != nil {
@@ -123,7 +123,7 @@ func (x *Exchange) suits(v *VHost, w BindingWish) *protocol.Error {
 
 // Unbind removes a binding. If it, or an end of it, is not there, that is fine.
 func (e *Editor) Unbind(ctx context.Context, w BindingWish, by Actor, durable func(error)) error {
-	w.Source, w.Destination = clean(w.Source), clean(w.Destination)
+	w.Source, w.Destination = CleanName(w.Source), CleanName(w.Destination)
 	return e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		v, refusal := e.allowBinding(c, w, by)
 		if refusal != nil {

@@ -30,7 +30,7 @@ func DefaultExchange(name string) *protocol.Error {
 
 // DeclareExchange makes an exchange, or finds that the one there is just so.
 func (e *Editor) DeclareExchange(ctx context.Context, d ExchangeDeclaration, by Actor, durable func(error)) error {
-	d.Name = clean(d.Name)
+	d.Name = CleanName(d.Name)
 	return e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		v := c.VHost(d.VHost)
 		if v == nil {
@@ -124,7 +124,7 @@ func equivalentExchange(have *Exchange, d ExchangeDeclaration) refused {
 
 // DeleteExchange removes an exchange and its bindings. One that is not there is fine.
 func (e *Editor) DeleteExchange(ctx context.Context, vhost, name string, ifUnused bool, by Actor, durable func(error)) error {
-	name = clean(name)
+	name = CleanName(name)
 	return e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		if refusal := DefaultExchange(name); refusal != nil {
 			return meta.Txn{}, refusal

@@ -74,20 +74,10 @@ func Open(ctx context.Context, store meta.Store, o Options) (*Editor, error) {
 func (e *Editor) Catalog() *Catalog { return e.current.Load() }
 
 // Listen adds a listener. It is called with every change, in order, before the change's author goes on; it must not call
-// the Editor. It gets the present queues first, as if they came just now.
+// the Editor.
 func (e *Editor) Listen(listener func(Change)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.Catalog()
-	present := Change{Catalog: c}
-	c.VHosts(func(v *VHost) bool {
-		v.Queues(func(q *Queue) bool {
-			present.Queues = append(present.Queues, QueueChange{After: q})
-			return true
-		})
-		return true
-	})
-	listener(present)
 	e.listeners = append(e.listeners, listener)
 }
 

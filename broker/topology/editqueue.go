@@ -28,8 +28,8 @@ const reserved = "amq."
 // DirectReplyTo is the name, and the prefix of names, of the pseudo-queue for direct replies.
 const DirectReplyTo = "amq.rabbitmq.reply-to"
 
-// clean drops the line breaks that RabbitMQ drops from names in declarations, bindings and deletions.
-func clean(name string) string {
+// CleanName drops the line breaks that RabbitMQ drops from names in declarations, bindings and deletions.
+func CleanName(name string) string {
 	if !strings.ContainsAny(name, "\r\n") {
 		return name
 	}
@@ -38,7 +38,7 @@ func clean(name string) string {
 
 // DeclareQueue makes a queue, or finds that the one there is just so. durable is called when the answer may be given.
 func (e *Editor) DeclareQueue(ctx context.Context, d QueueDeclaration, by Actor, durable func(error)) (*Queue, error) {
-	d.Name = clean(d.Name)
+	d.Name = CleanName(d.Name)
 	generated := d.Name == ""
 	name := d.Name
 	err := e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {

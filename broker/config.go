@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/session"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+	"github.com/warrenmq/warren/store/meta"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Config is everything a Broker can be told. The zero value of a field stands for its default.
+type Config struct {
+	// Listen is the address for AMQP connections. Default 127.0.0.1:5672; port 0 takes a free one.
+	Listen string
+	// Node is this node's id. Default 1.
+	Node uint64
+	// NodeName is how the node is called. Default warren@localhost.
+	NodeName string
+	// ClusterName is shown to clients. Default NodeName.
+	ClusterName string
+
+	// Log keeps the messages of durable queues. Default: memory, which forgets them when the broker ends.
+	Log oplog.Host
+	// Meta keeps the metadata. Default: memory.
+	Meta meta.Store
+	// Groups is how many groups durable queues are spread over. Default 2.
+	Groups int
+	// TransientGroups is how many groups the other queues are spread over. Default 2.
+	TransientGroups int
+
+	// Session bounds connections. Defaults: frame_max 131072 bytes, channel_max 2047, heartbeat 60 s, messages of at most
+	// 16 MiB, 10 s for the handshake.
+	Session session.Settings
+	// MaxConnections is how many connections there may be. Default 0: no limit.
+	MaxConnections int
+
+	// Defaults is what an empty broker begins with. Default: vhost /, user guest with password guest and full rights.
+	Defaults topology.Defaults
+	// LoopbackOnly are the users that may only come from this machine. Default: guest.
+	LoopbackOnly []string
+	// Anonymous is the user whom the mechanism ANONYMOUS logs in. Default: guest; "none" switches it off.
+	Anonymous string
+	// DefaultQueueType is the type of a queue that does not name one. Default classic.
+	DefaultQueueType string
+	// Permit says which of RabbitMQ's deprecated features may be used, by name; what it does not name is as in RabbitMQ.
+	Permit map[string]bool
+
+	// Logger takes the broker's log. Default: nothing is logged.
+	Logger *zerolog.Logger
+	// Clock gives milliseconds since the epoch. Default: the machine's clock at the start, and from then on its monotonic
+	// clock, so that setting the clock expires nothing.
+	Clock func() int64
+	// Fatal is called when the broker cannot go on. Default: panic.
+	Fatal func(error)
+}
+
+// Version of RabbitMQ whose behaviour Warren shows, for clients that look at it.
+const compatibleVersion = "4.3.6"
+
+// Validate fills in defaults and refuses what cannot be.
+func (c *Config) Validate() error {
+	c.setDefaults()
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen address %q: %w", c.Listen, err)
+	}
+	if c.Session.FrameMax < protocol.FrameMinSize {
+		return fmt.Errorf("frame_max is %d, the least is %d", c.Session.FrameMax, protocol.FrameMinSize)
+	}
+	if c.Groups < 1 || c.TransientGroups < 1 {
+		return errors.New("there must be at least one group for durable and one for other queues")
+	}
+	return nil
+}
+
+// setIfZero gives a field its default.
+func setIfZero[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) setDefaults() {
+	setIfZero(&c.Listen, "127.0.0.1:5672")
+	setIfZero(&c.Node, 1)
+	setIfZero(&c.NodeName, "warren@localhost")
+	setIfZero(&c.ClusterName, c.NodeName)
+	setIfZero(&c.Groups, 2)
+	setIfZero(&c.TransientGroups, 2)
+	s := &c.Session
+	setIfZero(&s.FrameMax, 131072)
+	setIfZero(&s.ChannelMax, 2047)
+	setIfZero(&s.Heartbeat, 60)
+	setIfZero(&s.MaxMessageSize, 16<<20)
+	setIfZero(&s.HandshakeTimeout, 10*time.Second)
+	setIfZero(&s.RefusalDelay, 3*time.Second)
+	setIfZero(&s.Product, "RabbitMQ")
+	setIfZero(&s.Version, compatibleVersion)
+	setIfZero(&s.Platform, "Warren")
+	s.ClusterName = c.ClusterName
+	if c.LoopbackOnly == nil {
+		c.LoopbackOnly = []string{"guest"}
+	}
+	setIfZero(&c.Anonymous, "guest")
+	if c.Anonymous == "none" {
+		c.Anonymous = ""
+	}
+	if c.Logger == nil {
+		nothing := zerolog.Nop()
+		c.Logger = &nothing
+	}
+	if c.Clock == nil {
+		c.Clock = steadyClock()
+	}
+	if c.Fatal == nil {
+		c.Fatal = func(err error) { bug("%v", err) }
+	}
+	c.defaultUser()
+}
+
+// defaultUser is guest, whose password everybody knows, so that its hash needs no hardening.
+func (c *Config) defaultUser() {
+	d := &c.Defaults
+	setIfZero(&d.VHost, "/")
+	if d.User == "" {
+		hash, err := auth.Hash(auth.SHA256, "guest")
+		if err != nil {
+			bug("%v", err)
+		}
+		d.User = "guest"
+		d.Record = topology.UserRecord{PasswordHash: hash, Algorithm: auth.SHA256, Tags: []string{"administrator"}}
+	}
+	if d.Configure == "" && d.Write == "" && d.Read == "" {
+		d.Configure, d.Write, d.Read = ".*", ".*", ".*"
+	}
+}
+
+// steadyClock begins at the machine's time and follows its monotonic clock.
+func steadyClock() func() int64 {
+	start := time.Now()
+	base := start.UnixMilli()
+	return func() int64 { return base + time.Since(start).Milliseconds() }
+}

@@ -1,0 +1,147 @@
+// Package group owns the running of one group: its queue machine, its log, and what the machine's effects mean outside.
+//
+//  1. A session's batch goes to Group.Propose, and so into the log.
+//  2. The log applies entries on its goroutine: Apply runs the machine and gathers its effects.
+//  3. While leading, perform carries the effects out: deliveries get their bytes from the entry or the log, events are
+//     gathered for each session and posted once, a wanted wake-up becomes a timer that proposes a Tick, the end of a queue
+//     is told to the metadata.
+//  4. Follow keeps the machine's queues equal to the Catalog's.
+package group
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Hooks is what a group needs of the world above it. They are called on the log's goroutine and must not block.
+type Hooks struct {
+	// Catalog gives the newest metadata.
+	Catalog func() *topology.Catalog
+	// QueueGone tells that a queue ended by itself; done is to be called when its metadata is gone too.
+	QueueGone func(id queue.ID, done func())
+	// DeadLetters tells that queue has dead letters to be forwarded.
+	DeadLetters func(g *Group, id queue.ID)
+	// Clock gives milliseconds since the epoch.
+	Clock func() int64
+	// Fatal ends the process: the group's state can no longer be relied on.
+	Fatal func(error)
+}
+
+// Group is one group on this node. owner, but for Propose, Do and the Follow entry points: the log's goroutine
+type Group struct {
+	ID      uint64
+	hooks   Hooks
+	inboxes *Inboxes
+	log     oplog.Log
+	logger  zerolog.Logger
+
+	set     *queue.Set
+	leading bool
+	effects []queue.Effect
+	debts   []debt // changes of live bytes, told to the log when the effects have been performed
+	outgo   outgoing
+	timer   *time.Timer
+	leaving int // Gone effects whose metadata is not gone yet: answers wait behind them
+	later   []func()
+}
+
+// Open starts a group on a log of the host.
+func Open(id uint64, host oplog.Host, members []uint64, inboxes *Inboxes, hooks Hooks, logger zerolog.Logger) (*Group, error) {
+	g := &Group{ID: id, hooks: hooks, inboxes: inboxes, logger: logger.With().Uint64("group", id).Logger()}
+	g.set = queue.NewSet(func(index uint64, bytes int64) { g.debts = append(g.debts, debt{index, bytes}) })
+	ready := make(chan struct{})
+	log, err := host.Open(id, members, &machine{Group: g, ready: ready})
+	if err != nil {
+		return nil, fmt.Errorf("opening group %d: %w", id, err)
+	}
+	g.log = log
+	close(ready)
+	return g, nil
+}
+
+// machine is the Group as its log sees it. Until Open is done, the log's goroutine waits.
+type machine struct {
+	*Group
+	ready chan struct{}
+}
+
+// Apply implements oplog.Machine.
+func (m *machine) Apply(entries []oplog.Entry) {
+	<-m.ready
+	m.apply(entries)
+}
+
+// Lead implements oplog.Machine.
+func (m *machine) Lead(leading bool) {
+	<-m.ready
+	m.lead(leading)
+}
+
+// Snapshot implements oplog.Machine.
+func (m *machine) Snapshot(w io.Writer) error { return m.set.Snapshot(w) }
+
+// Restore implements oplog.Machine.
+func (m *machine) Restore(r io.Reader) error { return m.set.Restore(r) }
+
+// Live implements oplog.Machine.
+func (m *machine) Live(from, to uint64, visit func(oplog.Span)) { m.set.Live(from, to, visit) }
+
+// Propose gives a session's batch to the log.
+func (g *Group) Propose(b oplog.Batch) error { return g.log.Propose(b) }
+
+// Do runs f on the goroutine that owns the machine.
+func (g *Group) Do(f func(s *queue.Set)) error { return g.log.Do(func() { f(g.set) }) }
+
+// Read gives live bytes of the log. Only on the goroutine that owns the machine.
+func (g *Group) Read(s oplog.Span) ([]byte, error) { return g.log.Read(s) }
+
+// Leading tells whether effects are performed here. Only on the goroutine that owns the machine.
+func (g *Group) Leading() bool { return g.leading }
+
+// Close stops the log, and with it the group.
+func (g *Group) Close() error { return g.log.Close() }
+
+func (g *Group) apply(entries []oplog.Entry) {
+	g.effects = g.effects[:0]
+	var err error
+	for i := range entries {
+		if g.effects, err = g.set.Apply(&entries[i], g.effects); err != nil {
+			g.hooks.Fatal(fmt.Errorf("group %d, entry %d: %w", g.ID, entries[i].Index, err))
+			return
+		}
+	}
+	if g.leading {
+		g.perform(entries)
+	}
+	for _, d := range g.debts {
+		g.log.Account(d.index, d.bytes)
+	}
+	g.debts = g.debts[:0]
+}
+
+// debt is a change in the live bytes of an entry.
+type debt struct {
+	index uint64
+	bytes int64
+}
+
+// lead begins or ends the performing of effects.
+func (g *Group) lead(leading bool) {
+	g.leading = leading
+	g.logger.Debug().Bool("leading", leading).Msg("leadership")
+	if !leading {
+		if g.timer != nil {
+			g.timer.Stop()
+		}
+		return
+	}
+	g.set.Pending(func(e queue.Effect) { g.effects = append(g.effects[:0], e); g.perform(nil) })
+	g.reconcile()
+}

@@ -1,0 +1,60 @@
+package group
+
+import (
+	"sync"
+
+	"github.com/warrenmq/warren/broker/queue"
+)
+
+// Event is an effect of a group on its way to a session. Data is the records of a delivery, Stride apart; it is borrowed for ever.
+type Event struct {
+	queue.Effect
+	Group uint64
+	Data  []byte
+}
+
+// Inbox takes the events of a session. Post never blocks; the slice is borrowed.
+type Inbox interface {
+	Post(events []Event)
+}
+
+// Inboxes finds the sessions of this node.
+type Inboxes struct {
+	node uint64
+
+	mu   sync.RWMutex
+	list map[uint64]Inbox
+}
+
+// NewInboxes makes an empty directory for a node's sessions.
+func NewInboxes(node uint64) *Inboxes { return &Inboxes{node: node, list: map[uint64]Inbox{}} }
+
+// Node is the node whose sessions these are.
+func (x *Inboxes) Node() uint64 { return x.node }
+
+// Add lets a session be found.
+func (x *Inboxes) Add(session uint64, inbox Inbox) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.list[session] = inbox
+}
+
+// Remove forgets a session; what is still on its way to it is dropped.
+func (x *Inboxes) Remove(session uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.list, session)
+}
+
+// post hands events to a session, if it is here.
+func (x *Inboxes) post(to queue.SessionKey, events []Event) {
+	if to.Node != x.node {
+		return
+	}
+	x.mu.RLock()
+	inbox := x.list[to.Session]
+	x.mu.RUnlock()
+	if inbox != nil {
+		inbox.Post(events)
+	}
+}

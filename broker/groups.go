@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// groups is the groups of this node.
+type groups struct {
+	durable   int
+	transient int
+	node      uint64
+	open      map[uint64]*group.Group
+}
+
+// transientBase is where the ids of groups begin whose queues live and die with their node: 1<<63, the node, the number.
+const transientBase = 1 << 63
+
+func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
+
+// place spreads queues evenly, for ever the same way.
+func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
+	if q.Lasting() {
+		return 1 + q.ID%uint64(g.durable)
+	}
+	return g.transientID(int(q.ID % uint64(g.transient)))
+}
+
+// start opens all groups.
+func (g *groups) start(durable, direct oplog.Host, inboxes *group.Inboxes, hooks group.Hooks, c *Config) error {
+	g.open = map[uint64]*group.Group{}
+	open := func(id uint64, host oplog.Host) error {
+		opened, err := group.Open(id, host, []uint64{g.node}, inboxes, hooks, *c.Logger)
+		if err == nil {
+			g.open[id] = opened
+		}
+		return err
+	}
+	for i := range g.transient {
+		if err := open(g.transientID(i), direct); err != nil {
+			return err
+		}
+	}
+	for i := range g.durable {
+		if err := open(uint64(i)+1, durable); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Handle implements dispatch.Groups.
+func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
+	if opened := g.open[id]; opened != nil {
+		return opened, nil
+	}
+	return nil, fmt.Errorf("group %d is not on this node", id)
+}
+
+// Counts implements session.Groups.
+func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
+	opened := g.open[id]
+	if opened == nil || opened.Do(func(s *queue.Set) { done(s.Counts(q)) }) != nil {
+		done(queue.Counts{}, false)
+	}
+}
+
+// follow tells the groups what became of their queues.
+func (g *groups) follow(change topology.Change) {
+	if len(change.Queues) == 0 {
+		return
+	}
+	touched := map[uint64]bool{}
+	for _, c := range change.Queues {
+		for _, q := range []*topology.Queue{c.Before, c.After} {
+			if q != nil {
+				touched[q.Group] = true
+			}
+		}
+	}
+	for id := range touched {
+		if opened := g.open[id]; opened != nil {
+			opened.Follow(change.Queues)
+		}
+	}
+}
+
+func (g *groups) close() error {
+	var failed error
+	for _, opened := range g.open {
+		if err := opened.Close(); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}

@@ -1,0 +1,120 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// readable gives a queue that the user may read from, named by a method of the channel.
+func (r *reader) readable(c *channel, given string, id protocol.MethodID) *topology.Queue {
+	name, ok := r.named(c, given, id)
+	if !ok {
+		return nil
+	}
+	refusal := r.principal.Authorize(r.catalog(), r.vhost, topology.Read, "queue", name)
+	var q *topology.Queue
+	if refusal == nil {
+		q, refusal = r.find(name)
+	}
+	if refusal != nil {
+		r.fail(c, refusal, id)
+		return nil
+	}
+	return q
+}
+
+func (r *reader) basicConsume(c *channel, m *protocol.BasicConsume) {
+	q := r.readable(c, m.Queue, m.ID())
+	if q == nil {
+		return
+	}
+	wish := consumerWish{
+		BasicConsume: *m, queue: q, prefetch: c.prefetch, globalPrefetch: c.globalPrefetch,
+	}
+	if refusal := wish.check(q); refusal != nil {
+		r.fail(c, refusal, m.ID())
+		return
+	}
+	wish.Arguments = append(protocol.RawTable(nil), m.Arguments...)
+	r.park(c)
+	r.before(func(w *writer) { w.consume(c, &wish) })
+}
+
+// consumerWish is a consumer that is to be.
+type consumerWish struct {
+	protocol.BasicConsume
+	queue                    *topology.Queue
+	prefetch, globalPrefetch uint16
+	priority                 int64
+	timeoutMs                int64
+}
+
+// check reads the consumer's arguments.
+func (w *consumerWish) check(q *topology.Queue) *protocol.Error {
+	where := fmt.Sprintf("queue '%s' in vhost '%s'", q.Name, q.VHost)
+	if value, ok := w.Arguments.Lookup("x-priority"); ok {
+		n, isInteger := value.Int()
+		if !isInteger {
+			return protocol.PreconditionFailed(`invalid arg 'x-priority' for %s: "expected integer, got %s"`, where, value.TypeName())
+		}
+		w.priority = n
+	}
+	if value, ok := w.Arguments.Lookup("x-consumer-timeout"); ok {
+		w.timeoutMs, _ = value.Int()
+	}
+	return topology.CheckConsumer(q, where, w.Arguments)
+}
+
+func (r *reader) basicCancel(c *channel, m *protocol.BasicCancel) {
+	r.park(c)
+	r.before(func(w *writer) { w.cancel(c, m.ConsumerTag, m.NoWait) })
+}
+
+func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
+	q := r.readable(c, m.Queue, m.ID())
+	if q == nil {
+		return
+	}
+	r.park(c)
+	r.before(func(w *writer) { w.get(c, q, m.NoAck) })
+}
+
+func (r *reader) queuePurge(c *channel, m *protocol.QueuePurge) {
+	q := r.readable(c, m.Queue, m.ID())
+	if q == nil {
+		return
+	}
+	r.park(c)
+	r.before(func(w *writer) { w.purge(c, q, m.NoWait) })
+}
+
+func (r *reader) queueDelete(c *channel, m *protocol.QueueDelete) {
+	name, ok := r.named(c, m.Queue, m.ID())
+	if !ok {
+		return
+	}
+	refusal := r.principal.Authorize(r.catalog(), r.vhost, topology.Configure, "queue", name)
+	if refusal != nil {
+		r.fail(c, refusal, m.ID())
+		return
+	}
+	q, refusal := r.find(topology.CleanName(name))
+	switch {
+	case refusal != nil && refusal.Code == protocol.CodeNotFound:
+		if !m.NoWait {
+			r.reply(c, &protocol.QueueDeleteOk{})
+		}
+		return
+	case refusal != nil:
+		r.fail(c, refusal, m.ID())
+		return
+	}
+	if refusal := q.CheckDelete(m.IfUnused, m.IfEmpty); refusal != nil {
+		r.fail(c, refusal, m.ID())
+		return
+	}
+	r.park(c)
+	r.before(func(w *writer) { w.deleteQueue(c, q, m) })
+}

@@ -1,0 +1,194 @@
+package session
+
+import (
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/ledger"
+	"github.com/warrenmq/warren/broker/message"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// heldBack is deliveries that wait because the channel's common limit is reached.
+type heldBack struct {
+	consumer *consumer
+	event    group.Event
+}
+
+// deliver sends messages to a consumer.
+func (w *writer) deliver(e *group.Event) {
+	c := w.consumers[e.Consumer]
+	if c == nil || c.gone {
+		return // what it was given goes back with its Return or Down
+	}
+	o := c.outlet
+	if o.limit > 0 && !c.noAck && (len(o.waiting) > 0 || o.sent+int(e.Count) > int(o.limit)) {
+		o.waiting = append(o.waiting, heldBack{consumer: c, event: *e})
+		w.release(o)
+		return
+	}
+	w.send(c, e)
+}
+
+// release sends what the channel's common limit held back and now allows.
+func (w *writer) release(o *outlet) {
+	for len(o.waiting) > 0 {
+		h := &o.waiting[0]
+		room := int64(h.event.Count)
+		if o.limit > 0 {
+			room = int64(o.limit) - int64(o.sent)
+		}
+		if room <= 0 {
+			return
+		}
+		if room >= int64(h.event.Count) {
+			w.send(h.consumer, &h.event)
+			o.waiting = o.waiting[1:]
+			continue
+		}
+		part := h.event
+		part.Count = uint32(room)
+		w.send(h.consumer, &part)
+		h.event.Count -= uint32(room)
+		h.event.Number += uint64(room)
+		h.event.Data = h.event.Data[uint32(room)*h.event.Stride:]
+	}
+	o.waiting = nil
+}
+
+// send encodes the messages of one event, one behind the other.
+func (w *writer) send(c *consumer, e *group.Event) {
+	o := c.outlet
+	d := protocol.Delivery{Redelivered: e.Redelivered}
+	var m message.Message
+	data := e.Data
+	for i := range e.Count {
+		if err := message.Parse(data, &m); err != nil {
+			w.logger.Error().Err(err).Uint64("entry", e.Index).Msg("a message cannot be read")
+			break
+		}
+		d.Tag, d.Exchange, d.RoutingKey, d.Properties, d.Body = o.next+uint64(i), m.Exchange, m.RoutingKey, m.Props, m.Body
+		if m.Flags&message.FlagRedelivered != 0 {
+			d.Redelivered = true
+		}
+		if e.Acquired > 0 || e.Deliveries > 0 {
+			d.Properties = withCounts(m.Props, e)
+		}
+		w.out = c.prefix.Append(w.out, &d, w.frameMax)
+		if len(w.out) >= outMax {
+			w.write()
+		}
+		if i+1 < e.Count {
+			data = data[e.Stride:]
+		}
+	}
+	w.hand(c, e)
+	w.drain(c, int64(e.Count)*(int64(e.Stride)+queue.DeliveryOverhead))
+}
+
+// hand notes messages that are in the client's hands now.
+func (w *writer) hand(c *consumer, e *group.Event) {
+	o := c.outlet
+	first := o.next
+	o.next += uint64(e.Count)
+	if e.NoAck {
+		return
+	}
+	c.unacked += int(e.Count)
+	o.sent += int(e.Count)
+	for done := uint64(0); done < uint64(e.Count); done += ledger.Width {
+		n := min(uint64(e.Count)-done, ledger.Width)
+		o.unacked.Push(first+done, int(n), delivered{consumer: c, number: e.Number + done})
+	}
+}
+
+// drain notes that a consumer's bytes went to the socket.
+func (w *writer) drain(c *consumer, bytes int64) {
+	c.drained += bytes
+	if !c.thirsty && c.drained >= deliveryWindow/2 {
+		c.thirsty = true
+		w.thirsty = append(w.thirsty, c)
+	}
+}
+
+// renew gives the consumers whose bytes left back their window.
+func (w *writer) renew() {
+	for _, c := range w.thirsty {
+		c.thirsty = false
+		if !c.gone && !c.getter {
+			w.propose(c.group, &queue.Credit{Consumer: c.id, Bytes: uint32(c.drained)})
+		}
+		c.drained = 0
+	}
+	clear(w.thirsty)
+	w.thirsty = w.thirsty[:0]
+}
+
+// withCounts adds what a quorum queue tells of earlier deliveries.
+func withCounts(props []byte, e *group.Event) []byte {
+	properties := protocol.Properties(props)
+	headers, _ := properties.Headers()
+	counted := protocol.RawTable{}
+	for key, value := range headers.Each {
+		if k := string(key); k != "x-delivery-count" && k != "x-acquired-count" {
+			counted = protocol.AppendField(counted, k, value.Decode())
+		}
+	}
+	if e.Acquired > 0 {
+		counted = protocol.AppendField(counted, "x-acquired-count", int64(e.Acquired))
+	}
+	if e.Deliveries > 0 {
+		counted = protocol.AppendField(counted, "x-delivery-count", int64(e.Deliveries))
+	}
+	return protocol.AppendWithHeaders(nil, properties, counted)
+}
+
+// got answers basic.get with the message that was there.
+func (w *writer) got(o *outlet, c *consumer, e *group.Event) {
+	var m message.Message
+	if err := message.Parse(e.Data, &m); err != nil {
+		w.logger.Error().Err(err).Uint64("entry", e.Index).Msg("a message cannot be read")
+		return
+	}
+	props := m.Props
+	if e.Acquired > 0 || e.Deliveries > 0 {
+		props = withCounts(props, e)
+	}
+	frames := protocol.AppendMethodFrame(nil, o.number, &protocol.BasicGetOk{
+		DeliveryTag: o.next, Redelivered: e.Redelivered || m.Flags&message.FlagRedelivered != 0,
+		Exchange: m.Exchange, RoutingKey: m.RoutingKey, MessageCount: uint32(e.Ready),
+	})
+	frames = protocol.AppendContent(frames, o.number, props, m.Body, w.frameMax)
+	w.answer(o, frames)
+	w.hand(c, e)
+}
+
+// answer sends the frames of an answer, behind those that were promised before.
+func (w *writer) answer(o *outlet, frames []byte) {
+	if len(o.slots) > 0 {
+		o.slots = append(o.slots, &slot{channel: o.number, frames: frames, kept: true})
+		return
+	}
+	w.out = append(w.out, frames...)
+}
+
+// cancelled tells the client that a consumer has lost its queue, if the client understands that.
+func (w *writer) cancelled(id uint32) {
+	c := w.consumers[id]
+	if c == nil || c.gone {
+		return
+	}
+	w.dropConsumer(c)
+	if w.client.cancelNotify && !c.outlet.closed {
+		w.out = protocol.AppendMethodFrame(w.out, c.outlet.number, &protocol.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	}
+}
+
+func (w *writer) dropConsumer(c *consumer) {
+	c.gone = true
+	if c.outlet.consumers[c.tag] == c {
+		delete(c.outlet.consumers, c.tag)
+	}
+	if c.unacked == 0 {
+		delete(w.consumers, c.id)
+	}
+}

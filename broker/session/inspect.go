@@ -1,0 +1,132 @@
+package session
+
+import (
+	"math/big"
+	"strings"
+
+	"github.com/warrenmq/warren/broker/message"
+	"github.com/warrenmq/warren/broker/routing"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// inspected are the properties that need a look beyond delivery mode and priority.
+const inspected = protocol.FlagHeaders | protocol.FlagReplyTo | protocol.FlagExpiration | protocol.FlagUserID
+
+// resolve checks a message in RabbitMQ's order, completes its head, and finds its route.
+func (r *reader) resolve(c *channel, m *message.Message) (*routing.Route, *protocol.Error) {
+	if c.content.Immediate {
+		return nil, protocol.Errorf(protocol.CodeNotImplemented, "immediate=true")
+	}
+	x, refusal := r.publisher.Exchange(m.Exchange)
+	if refusal != nil {
+		return nil, refusal
+	}
+	properties := protocol.Properties(m.Props)
+	flags := properties.Flags()
+	if mode, ok := properties.DeliveryMode(); ok && mode == 2 {
+		m.Flags |= message.FlagPersistent
+	}
+	if priority, ok := properties.Priority(); ok {
+		m.Priority = min(priority, message.NoPriority-1)
+	}
+	var more []string
+	if flags&inspected != 0 {
+		if more, refusal = r.inspect(c, x.Type, m); refusal != nil {
+			return nil, refusal
+		}
+	}
+	return r.publisher.Route(m.RoutingKey, more, protocol.Properties(m.Props))
+}
+
+// inspect looks at the properties that change what happens to a message. It gives further routing keys.
+func (r *reader) inspect(c *channel, _ string, m *message.Message) (more []string, refusal *protocol.Error) {
+	properties := protocol.Properties(m.Props)
+	if to, ok := properties.ReplyTo(); ok {
+		if refusal := r.rewriteReplyTo(c, m, to); refusal != nil {
+			return nil, refusal
+		}
+	}
+	if text, ok := properties.Expiration(); ok {
+		if refusal := readExpiration(m, text); refusal != nil {
+			return nil, refusal
+		}
+	}
+	if headers, ok := properties.Headers(); ok {
+		if more, refusal = senderKeys(headers, m); refusal != nil {
+			return nil, refusal
+		}
+	}
+	if id, ok := properties.UserID(); ok && string(id) != r.principal.Name() {
+		if !r.principal.HasTag(r.env.Editor.Catalog(), "impersonator") {
+			return nil, protocol.PreconditionFailed("user_id property set to '%s' but authenticated user was '%s'", id, r.principal.Name())
+		}
+	}
+	return more, nil
+}
+
+// expirationMax is the longest expiration, in milliseconds.
+const expirationMax = 315360000000
+
+// readExpiration parses the expiration property: decimal milliseconds.
+func readExpiration(m *message.Message, text []byte) *protocol.Error {
+	s := string(text)
+	digits := strings.TrimLeft(s, "+-")
+	end := 0
+	for end < len(digits) && digits[end] >= '0' && digits[end] <= '9' {
+		end++
+	}
+	if end == 0 || len(s)-len(digits) > 1 {
+		return protocol.PreconditionFailed("invalid expiration '%s': no_integer", s)
+	}
+	if rest := digits[end:]; rest != "" {
+		return protocol.PreconditionFailed("invalid expiration '%s': {leftover_string,%q}", s, rest)
+	}
+	n, _ := new(big.Int).SetString(digits, 10)
+	switch {
+	case s[0] == '-' && n.Sign() > 0:
+		return protocol.PreconditionFailed("invalid expiration '%s': {value_negative,-%s}", s, n)
+	case n.Cmp(big.NewInt(expirationMax)) > 0:
+		return protocol.PreconditionFailed("invalid expiration '%s': {value_too_large,%s}", s, n)
+	}
+	m.Flags |= message.FlagExpiration
+	m.Expiration = n.Uint64()
+	if plain := n.String(); plain != s {
+		m.Props = protocol.AppendWithShortstr(nil, protocol.Properties(m.Props), protocol.FlagExpiration, []byte(plain))
+	}
+	return nil
+}
+
+// senderKeys reads the further routing keys of CC and BCC, and drops BCC.
+func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, refusal *protocol.Error) {
+	for _, name := range []string{"CC", "BCC"} {
+		value, ok := headers.Lookup(name)
+		if !ok {
+			continue
+		}
+		list, isArray := value.Array()
+		if !isArray {
+			return nil, protocol.PreconditionFailed(`invalid message: {unacceptable_type_in_header,"%s",%s}`, name, value.TypeName())
+		}
+		for element := range list.Each {
+			if element.Tag == 'S' {
+				key, _ := element.Bytes()
+				keys = append(keys, string(key))
+			}
+		}
+		if name == "BCC" {
+			m.Props = protocol.AppendWithHeaders(nil, protocol.Properties(m.Props), without(headers, "BCC"))
+		}
+	}
+	return keys, nil
+}
+
+// without gives headers without one of them.
+func without(headers protocol.RawTable, name string) protocol.RawTable {
+	kept := protocol.RawTable{}
+	for key, value := range headers.Each {
+		if string(key) != name {
+			kept = protocol.AppendField(kept, string(key), value.Decode())
+		}
+	}
+	return kept
+}

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"sync"
+
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// Registry is the open connections of a node, and the limits on their number.
+type Registry struct {
+	Limit int // connections on the node; 0: no limit
+
+	mu    sync.Mutex
+	open  map[*Session]struct{}
+	vhost map[string]int
+	user  map[string]int
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry(limit int) *Registry {
+	return &Registry{Limit: limit, open: map[*Session]struct{}{}, vhost: map[string]int{}, user: map[string]int{}}
+}
+
+// enter admits a connection to a vhost, or says which limit forbids it.
+func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protocol.Error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	user := s.principal.Name()
+	if g.Limit > 0 && len(g.open) >= g.Limit {
+		return protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
+	}
+	if limit, ok := c.VHost(vhost).Limit("max-connections"); ok && int64(g.vhost[vhost]) >= limit {
+		return protocol.Errorf(protocol.CodeNotAllowed, "access to vhost '%s' refused for user '%s': connection limit (%d) is reached", vhost, user, limit)
+	}
+	if u := c.User(user); u != nil {
+		if limit, ok := u.Limit("max-connections"); ok && int64(g.user[user]) >= limit {
+			return protocol.Errorf(protocol.CodeNotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", user, limit)
+		}
+	}
+	g.open[s] = struct{}{}
+	g.vhost[vhost]++
+	g.user[user]++
+	s.entered = vhost
+	return nil
+}
+
+// leave forgets a connection.
+func (g *Registry) leave(s *Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, is := g.open[s]; !is {
+		return
+	}
+	delete(g.open, s)
+	count(g.vhost, s.entered)
+	count(g.user, s.principal.Name())
+}
+
+func count(m map[string]int, name string) {
+	if m[name]--; m[name] <= 0 {
+		delete(m, name)
+	}
+}
+
+// Each visits the open connections, in no order.
+func (g *Registry) Each(visit func(*Session)) {
+	g.mu.Lock()
+	list := make([]*Session, 0, len(g.open))
+	for s := range g.open {
+		list = append(list, s)
+	}
+	g.mu.Unlock()
+	for _, s := range list {
+		visit(s)
+	}
+}
+
+// Follow ends the connections whose vhost or user is gone. It does not wait for them.
+func (g *Registry) Follow(change topology.Change) {
+	if len(change.VHosts) == 0 && len(change.Users) == 0 {
+		return
+	}
+	g.Each(func(s *Session) {
+		for _, vhost := range change.VHosts {
+			if s.entered == vhost {
+				s.Close(protocol.Errorf(protocol.CodeConnectionForced, "vhost '%s' is deleted", vhost))
+				return
+			}
+		}
+		for _, user := range change.Users {
+			if s.principal.Name() == user {
+				s.Close(protocol.Errorf(protocol.CodeConnectionForced, "user '%s' is deleted", user))
+				return
+			}
+		}
+	})
+}

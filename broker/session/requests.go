@@ -1,0 +1,289 @@
+package session
+
+import (
+	"context"
+
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// open finds a channel that still answers; if there is none, nobody waits for it any more.
+func (w *writer) open(c *channel) *outlet {
+	o := w.outlets[c.number]
+	if o == nil || o.channel != c || o.closed {
+		w.resume(c.number)
+		return nil
+	}
+	return o
+}
+
+// missing is the refusal for a queue that is gone meanwhile.
+func (w *writer) missing(name string) *protocol.Error {
+	return protocol.NotFound("no queue '%s' in vhost '%s'", name, w.vhost)
+}
+
+// consume attaches a consumer and answers when its queue has it.
+func (w *writer) consume(ch *channel, wish *consumerWish) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	tag := wish.ConsumerTag
+	if tag == "" {
+		tag = topology.RandomName("amq.ctag-")
+	}
+	if o.consumers[tag] != nil {
+		w.refuseMethod(o, protocol.Errorf(protocol.CodeNotAllowed, "attempt to reuse consumer tag '%s'", tag), protocol.BasicConsumeID)
+		return
+	}
+	c := w.newConsumer(o, wish.queue)
+	c.tag, c.noAck, c.prefetch = tag, wish.NoAck, int(wish.prefetch)
+	c.prefix = protocol.NewDeliverPrefix(o.number, tag)
+	o.consumers[tag] = c
+	request := w.request(func(e group.Event) {
+		w.resume(o.number)
+		w.attached(o, c, wish, e.Outcome)
+	})
+	w.propose(c.group, &queue.Attach{
+		Queue: queue.ID(c.queue), Consumer: c.id, Request: request, Channel: o.number, Prefetch: wish.limit(),
+		Window: deliveryWindow, NoAck: c.noAck, Exclusive: wish.Exclusive, Priority: wish.priority,
+		TimeoutMs: wish.timeoutMs, Tag: tag, Arguments: wish.Arguments,
+	})
+}
+
+// limit is the consumer's prefetch in the queue's machine: its own, or the channel's common one.
+func (wish *consumerWish) limit() uint32 {
+	switch own, all := wish.prefetch, wish.globalPrefetch; {
+	case own == 0:
+		return uint32(all)
+	case all == 0:
+		return uint32(own)
+	default:
+		return uint32(min(own, all))
+	}
+}
+
+func (w *writer) newConsumer(o *outlet, q *topology.Queue) *consumer {
+	w.numbers++
+	c := &consumer{id: w.numbers, outlet: o, queue: q.ID, name: q.Name, group: q.Group}
+	w.consumers[c.id] = c
+	return c
+}
+
+func (w *writer) attached(o *outlet, c *consumer, wish *consumerWish, outcome queue.Outcome) {
+	if outcome == queue.Done {
+		if !wish.NoWait {
+			w.reply(o.number, &protocol.BasicConsumeOk{ConsumerTag: c.tag})
+		}
+		return
+	}
+	w.dropConsumer(c)
+	refusal := w.missing(c.name)
+	if outcome == queue.ExclusiveUse {
+		refusal = protocol.AccessRefused("queue '%s' in vhost '%s' in exclusive use", c.name, w.vhost)
+	}
+	if !o.closed {
+		w.refuseMethod(o, refusal, protocol.BasicConsumeID)
+	}
+}
+
+// cancel detaches a consumer. A tag that is not known is fine.
+func (w *writer) cancel(ch *channel, tag string, noWait bool) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	answer := func() {
+		w.resume(o.number)
+		if !noWait {
+			w.reply(o.number, &protocol.BasicCancelOk{ConsumerTag: tag})
+		}
+	}
+	c := o.consumers[tag]
+	if c == nil || !w.detach(c, answer) {
+		answer()
+		return
+	}
+	delete(o.consumers, tag)
+}
+
+// detach takes a consumer off its queue; then is called once the queue knows, unless detach gives false.
+func (w *writer) detach(c *consumer, then func()) bool {
+	w.closeSettling()
+	request := w.request(func(group.Event) {
+		if w.consumers[c.id] == c {
+			c.gone = true
+			if c.unacked == 0 {
+				delete(w.consumers, c.id)
+			}
+		}
+		then()
+	})
+	return w.propose(c.group, &queue.Detach{Consumer: c.id, Request: request})
+}
+
+// get takes one message.
+func (w *writer) get(ch *channel, q *topology.Queue, noAck bool) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	c := w.newConsumer(o, q)
+	c.getter, c.noAck = true, noAck
+	request := w.request(func(e group.Event) {
+		w.resume(o.number)
+		if o.closed {
+			return
+		}
+		if e.Kind == queue.Got {
+			w.got(o, c, &e)
+		}
+		if c.unacked == 0 {
+			delete(w.consumers, c.id)
+		}
+		w.gotNothing(o, c, &e)
+	})
+	w.propose(c.group, &queue.Get{Queue: queue.ID(q.ID), Consumer: c.id, Request: request, Channel: o.number, NoAck: noAck})
+}
+
+func (w *writer) gotNothing(o *outlet, c *consumer, e *group.Event) {
+	switch {
+	case e.Kind == queue.Got:
+	case e.Outcome == queue.Empty:
+		w.reply(o.number, &protocol.BasicGetEmpty{})
+	case e.Outcome == queue.SingleActive:
+		w.refuseMethod(o, protocol.ResourceLocked("cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not supported by <<\"quorum\">> queues with single active consumer", c.name, w.vhost), protocol.BasicGetID)
+	default:
+		w.refuseMethod(o, w.missing(c.name), protocol.BasicGetID)
+	}
+}
+
+// purge drops the ready messages of a queue.
+func (w *writer) purge(ch *channel, q *topology.Queue, noWait bool) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	request := w.request(func(e group.Event) {
+		w.resume(o.number)
+		switch {
+		case e.Outcome == queue.NoQueue:
+			w.refuseMethod(o, w.missing(q.Name), protocol.QueuePurgeID)
+		case !noWait:
+			w.reply(o.number, &protocol.QueuePurgeOk{MessageCount: uint32(e.Ready)})
+		}
+	})
+	w.propose(q.Group, &queue.Purge{Queue: queue.ID(q.ID), Request: request})
+}
+
+// deleteQueue removes a queue: its machine first, which knows whether the conditions hold, then its metadata.
+func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDelete) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	request := w.request(func(e group.Event) {
+		switch e.Outcome {
+		case queue.NotEmpty:
+			w.resume(o.number)
+			w.refuseMethod(o, protocol.PreconditionFailed("queue '%s' in vhost '%s' not empty", q.Name, q.VHost), m.ID())
+		case queue.InUse:
+			w.resume(o.number)
+			w.refuseMethod(o, protocol.PreconditionFailed("queue '%s' in vhost '%s' in use", q.Name, q.VHost), m.ID())
+		default:
+			w.forgetQueue(o, q, m, uint32(e.Ready))
+		}
+	})
+	w.propose(q.Group, &queue.Delete{Queue: queue.ID(q.ID), Request: request, IfUnused: m.IfUnused, IfEmpty: m.IfEmpty})
+}
+
+// forgetQueue removes the metadata of a queue whose machine is gone, and answers.
+func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDelete, ready uint32) {
+	delete(w.exclusive, q.ID)
+	s := newSlot(o.number)
+	if !m.NoWait {
+		w.promise(s)
+	}
+	go func() {
+		answer := &protocol.QueueDeleteOk{MessageCount: ready}
+		err := w.env.Editor.DeleteQueue(context.Background(), q.VHost, q.Name, q.ID, func(error) {
+			w.box.order(func(w *writer) { w.keep(s, answer) })
+		})
+		w.box.order(func(w *writer) {
+			if err != nil {
+				w.keep(s, nil)
+				w.refuseMethod(o, asRefusal(err), m.ID())
+			}
+			w.resume(o.number)
+		})
+	}()
+}
+
+// teardown takes the session apart: what it holds in the groups goes back, its exclusive queues go. then is called at
+// last, before the writer ends.
+func (w *writer) teardown(then func()) {
+	if w.torn {
+		return
+	}
+	w.torn = true
+	w.mu.Lock()
+	w.Session.over = true
+	w.room.Broadcast()
+	w.mu.Unlock()
+	w.closeSettling()
+	open := 1
+	done := func() {
+		if open--; open > 0 {
+			return
+		}
+		w.dropExclusive(then)
+	}
+	for _, id := range w.visited() {
+		request := w.request(func(group.Event) { done() })
+		if w.propose(id, &queue.Down{Node: w.env.Node, First: w.id, Last: w.id + 1, Request: request}) {
+			open++
+		}
+	}
+	done()
+	w.flush()
+}
+
+// visited gives the groups that may know the session.
+func (w *writer) visited() []uint64 {
+	seen := map[uint64]bool{}
+	var list []uint64
+	for _, id := range append(w.door.Visited(), w.reader.door.Visited()...) {
+		if !seen[id] {
+			seen[id] = true
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// dropExclusive removes the queues that belong to the connection.
+func (w *writer) dropExclusive(then func()) {
+	ids := make([]uint64, 0, len(w.exclusive))
+	for id := range w.exclusive {
+		ids = append(ids, id)
+	}
+	finish := func(w *writer) {
+		if then != nil {
+			then()
+		}
+		w.finish()
+		w.over = true
+	}
+	if len(ids) == 0 {
+		finish(w)
+		return
+	}
+	go func() {
+		if err := w.env.Editor.DeleteQueues(context.Background(), w.vhost, ids, nil); err != nil {
+			w.logger.Error().Err(err).Int("queues", len(ids)).Msg("exclusive queues could not be deleted")
+		}
+		w.box.order(finish)
+	}()
+}

@@ -1,0 +1,203 @@
+// Package session owns AMQP connections: one Session each, from the first octet to the last.
+//
+// A session is two goroutines that share nothing but a mailbox. The reader owns the read side of the socket and what
+// publishers see of channels; the writer owns the write side, consumers, delivery tags and pending confirms.
+//
+//  1. Serve starts both. The reader leads the handshake.
+//  2. For each burst of the socket the reader decodes frame after frame. A publish goes through the dispatch.Publisher
+//     into the batch of its group; everything else becomes an order for the writer.
+//  3. At the end of the burst the reader posts its orders and hands the batches in.
+//  4. The writer takes orders and the events of groups from its mailbox, encodes what goes to the client, settles what the
+//     client acknowledged, and writes.
+//  5. When either half ends, the writer takes the session apart: Down to every group that knows it, exclusive queues
+//     deleted.
+package session
+
+import (
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// Groups is what sessions need of the groups.
+type Groups interface {
+	dispatch.Groups
+	// Counts asks a queue's machine; done is called once, from any goroutine. ok is false if it does not know the queue.
+	Counts(group uint64, id queue.ID, done func(c queue.Counts, ok bool))
+}
+
+// Env is what all sessions of a node share.
+type Env struct {
+	Settings
+	Node      uint64
+	Editor    *topology.Editor
+	Authority *auth.Authority
+	Groups    Groups
+	Inboxes   *group.Inboxes
+	Logger    zerolog.Logger
+	Registry  *Registry
+	Numbers   *atomic.Uint64 // of sessions; a session takes two
+}
+
+// Settings are what a connection is offered and bounded by.
+type Settings struct {
+	FrameMax         uint32        // bytes; offered in connection.tune
+	ChannelMax       uint16        // offered in connection.tune
+	Heartbeat        uint16        // seconds; offered in connection.tune
+	MaxMessageSize   uint64        // bytes of a body
+	HandshakeTimeout time.Duration // from accept to connection.open-ok
+	RefusalDelay     time.Duration // before a refused login's socket is closed without a word
+	Product, Version string        // in connection.start
+	Platform         string
+	ClusterName      string
+	GlobalQoS        bool // basic.qos with global is honoured
+}
+
+// Window is how many bytes of deliveries may be on their way to one consumer's socket.
+const deliveryWindow = 1 << 20
+
+// Session is one connection.
+type Session struct {
+	env    *Env
+	conn   net.Conn
+	id     uint64 // of the consumer half; the publisher half is id+1
+	logger zerolog.Logger
+	reader reader
+	writer writer
+
+	principal  auth.Principal
+	vhost      string
+	entered    string // vhost that counts the connection; guarded by the registry
+	client     clientProperties
+	frameMax   uint32
+	channelMax uint16
+	heartbeat  time.Duration
+
+	closing atomic.Bool // connection.close was sent or came: nothing but closes counts
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	resumed []uint16    // channels whose answer has come
+	over    bool        // the session ends: nobody waits any more
+	parked  atomic.Bool // the reader keeps frames of some channel
+	room    *sync.Cond  // with mu: something was resumed
+}
+
+// New makes a session for an accepted connection. Serve runs it.
+func New(env *Env, conn net.Conn) *Session {
+	id := env.Numbers.Add(2)
+	s := &Session{env: env, conn: conn, id: id, ended: make(chan struct{})}
+	s.room = sync.NewCond(&s.mu)
+	s.logger = env.Logger.With().Uint64("conn", id).Str("peer", conn.RemoteAddr().String()).Logger()
+	s.frameMax = protocol.FrameMinSize
+	s.reader.init(s)
+	s.writer.init(s)
+	return s
+}
+
+// Serve runs the session until the connection has ended.
+func (s *Session) Serve() {
+	s.env.Inboxes.Add(s.id, &s.writer)
+	s.env.Inboxes.Add(s.id+1, &s.writer)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.guard(s.writer.run)
+	}()
+	s.guard(s.reader.run)
+	s.writer.box.order(func(w *writer) { w.teardown(nil) })
+	<-done
+	s.conn.Close()
+	s.env.Registry.leave(s)
+	s.env.Inboxes.Remove(s.id)
+	s.env.Inboxes.Remove(s.id + 1)
+	close(s.ended)
+	s.logger.Info().Str("user", s.principal.Name()).Msg("connection closed")
+}
+
+// guard runs one half. A bug in it ends this connection and no other.
+func (s *Session) guard(half func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.logger.Error().Str("bug", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("connection ended by a bug")
+			s.conn.Close()
+		}
+	}()
+	half()
+}
+
+// Close ends the connection in order, with a code and text for the client. It does not wait: Ended tells when it is over.
+func (s *Session) Close(refusal *protocol.Error) {
+	s.writer.box.order(func(w *writer) { w.refuse(refusal) })
+}
+
+// Ended is closed once the session is over.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
+
+// owner is how an exclusive queue names this connection.
+func (s *Session) owner() topology.Owner { return topology.Owner{Node: s.env.Node, Session: s.id} }
+
+// resume lets a parked channel go on.
+func (s *Session) resume(channel uint16) {
+	s.mu.Lock()
+	s.resumed = append(s.resumed, channel)
+	s.room.Broadcast()
+	s.mu.Unlock()
+	if s.parked.Load() {
+		_ = s.conn.SetReadDeadline(longAgo) // wakes the reader; a closed socket needs no waking
+	}
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// takeResumed gives the channels that may go on.
+func (s *Session) takeResumed() []uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.resumed
+	s.resumed = nil
+	return list
+}
+
+// clientProperties is what the client says of itself.
+type clientProperties struct {
+	cancelNotify     bool // consumer_cancel_notify
+	blocked          bool // connection.blocked
+	authFailureClose bool // authentication_failure_close
+	name             string
+	table            protocol.Table
+}
+
+func readClientProperties(raw protocol.RawTable) clientProperties {
+	p := clientProperties{table: raw.Decode()}
+	if value, ok := p.table.Get("connection_name"); ok {
+		p.name, _ = value.(string)
+	}
+	value, _ := p.table.Get("capabilities")
+	capabilities, _ := value.(protocol.Table)
+	for name, into := range map[string]*bool{
+		"consumer_cancel_notify":       &p.cancelNotify,
+		"connection.blocked":           &p.blocked,
+		"authentication_failure_close": &p.authFailureClose,
+	} {
+		value, _ := capabilities.Get(name)
+		*into, _ = value.(bool)
+	}
+	return p
+}
+
+// Abort cuts the connection.
+func (s *Session) Abort() { s.conn.Close() }

@@ -1,0 +1,147 @@
+package session
+
+import (
+	"github.com/warrenmq/warren/broker/message"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/routing"
+	"github.com/warrenmq/warren/protocol"
+)
+
+// transaction is what a channel published since the last commit: routed already, encoded already. owner: reader
+type transaction struct {
+	batches map[uint64]*queue.Batch // by group
+	number  uint64
+	answers int
+	returns []byte // frames
+}
+
+// txAcks is what a channel acknowledged since the last commit. owner: writer
+type txAcks struct {
+	acks    []txAck
+	answers int // confirms that the commit waits for
+	refused bool
+	done    func(refused bool)
+}
+
+type txAck struct {
+	from, to uint64
+	like     ack
+}
+
+func (r *reader) txSelect(c *channel) {
+	if c.confirm {
+		r.fail(c, protocol.PreconditionFailed("cannot switch from confirm to tx mode"), protocol.TxSelectID)
+		return
+	}
+	if c.tx == nil {
+		c.tx = &transaction{batches: map[uint64]*queue.Batch{}}
+	}
+	r.order(func(w *writer) {
+		if o := w.outlet(c.number); o != nil && o.tx == nil {
+			o.tx = &txAcks{}
+		}
+		w.reply(c.number, &protocol.TxSelectOk{})
+	})
+}
+
+// publish notes a message for the commit.
+func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *message.Message) {
+	if route.Empty() {
+		if c.content.Mandatory {
+			t.returns = protocol.AppendMethodFrame(t.returns, c.number, &protocol.BasicReturn{
+				ReplyCode: protocol.CodeNoRoute, ReplyText: []byte("NO_ROUTE"), Exchange: m.Exchange, RoutingKey: m.RoutingKey,
+			})
+			t.returns = protocol.AppendContent(t.returns, c.number, m.Props, m.Body, r.frameMax)
+		}
+		return
+	}
+	t.number++
+	for i := range route.Groups {
+		g := &route.Groups[i]
+		b := t.batches[g.Group]
+		if b == nil {
+			b = &queue.Batch{}
+			t.batches[g.Group] = b
+		}
+		b.Publish(c.number, t.number, g.Queues, m)
+		t.answers++
+	}
+}
+
+func (r *reader) txCommit(c *channel) {
+	if c.tx == nil {
+		r.fail(c, protocol.PreconditionFailed("channel is not transactional"), protocol.TxCommitID)
+		return
+	}
+	t := c.tx
+	c.tx = &transaction{batches: map[uint64]*queue.Batch{}}
+	r.park(c)
+	r.before(func(w *writer) { w.commit(c, t) })
+}
+
+func (r *reader) txRollback(c *channel) {
+	if c.tx == nil {
+		r.fail(c, protocol.PreconditionFailed("channel is not transactional"), protocol.TxRollbackID)
+		return
+	}
+	c.tx = &transaction{batches: map[uint64]*queue.Batch{}}
+	r.order(func(w *writer) {
+		if o := w.outlet(c.number); o != nil && o.tx != nil {
+			o.tx.acks = nil
+		}
+		w.reply(c.number, &protocol.TxRollbackOk{})
+	})
+}
+
+// commit hands in what the transaction holds: for each group in one batch, which takes effect as a whole.
+func (w *writer) commit(ch *channel, t *transaction) {
+	o := w.open(ch)
+	if o == nil {
+		return
+	}
+	acks := o.tx.acks
+	o.tx.acks = nil
+	for i := range acks {
+		w.take(o, acks[i].from, acks[i].to, &acks[i].like)
+	}
+	w.closeSettling()
+	w.out = append(w.out, t.returns...)
+	for group, batch := range t.batches {
+		if to, err := w.door.Batch(group); err == nil {
+			to.Append(batch.Bytes())
+		}
+	}
+	o.tx.answers, o.tx.refused = t.answers, false
+	o.tx.done = func(refused bool) {
+		w.resume(o.number)
+		if refused {
+			w.refuseMethod(o, protocol.PreconditionFailed("partial tx completion"), protocol.TxCommitID)
+			return
+		}
+		w.reply(o.number, &protocol.TxCommitOk{})
+	}
+	if t.answers == 0 {
+		o.tx.done(false)
+	}
+}
+
+// answered counts the confirms of a commit.
+func (t *txAcks) answered(_ *writer, _ uint64, count uint32, refused bool) {
+	t.answers -= int(count)
+	t.refused = t.refused || refused
+	if t.answers == 0 && t.done != nil {
+		done := t.done
+		t.done = nil
+		done(t.refused)
+	}
+}
+
+// has tells whether a tag was acknowledged in the transaction already.
+func (t *txAcks) has(tag uint64) bool {
+	for i := range t.acks {
+		if tag >= t.acks[i].from && tag <= t.acks[i].to {
+			return true
+		}
+	}
+	return false
+}
