@@ -3,7 +3,7 @@ package queue
 import "github.com/warrenmq/warren/broker/ledger"
 
 func (s *Set) applySettle(a *Settle) {
-	c := s.session(s.from).consumers[a.Consumer]
+	c := s.consumer(a.Consumer)
 	if c == nil {
 		return
 	}
@@ -29,30 +29,33 @@ func (s *Set) release(c *consumer, from, to uint64, visit func(*run)) int {
 func (s *Set) afterRelease(c *consumer) {
 	q := c.queue
 	s.forget(c)
-	if q.config.SingleActive && q.config.Type == Quorum {
-		s.electSingle(q)
-	}
+	s.electSingle(q)
 	q.invite(c)
 	s.settle(q)
 }
 
 func (s *Set) applyReturn(a *Return) {
-	c := s.session(s.from).consumers[a.Consumer]
+	c := s.consumer(a.Consumer)
 	if c == nil {
 		return
 	}
 	s.giveBack(c, a.From, a.To, a.Cause)
+	s.curb(c.queue)
 	s.afterRelease(c)
+}
+
+// curb drops what returned messages are too many in a classic queue. It does so before anybody gets one of them; a quorum
+// queue delivers first.
+func (s *Set) curb(q *queue) {
+	if q.config.Type != Quorum {
+		s.limit(q)
+	}
 }
 
 // giveBack makes messages in a consumer's hands ready again.
 func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 	q := c.queue
 	s.release(c, from, to, func(r *run) {
-		if q.deleted {
-			s.free(r)
-			return
-		}
 		back := *r
 		if cause == CauseUndelivered {
 			q.putBack(back)
@@ -88,18 +91,17 @@ func (q *queue) exhausted(r *run) bool {
 }
 
 func (s *Set) applyReject(a *Reject) {
-	c := s.session(s.from).consumers[a.Consumer]
+	c := s.consumer(a.Consumer)
 	if c == nil {
 		return
 	}
 	q := c.queue
 	s.release(c, a.From, a.To, func(r *run) {
-		if q.deleted {
-			s.free(r)
-			return
-		}
 		back := *r
 		q.count(&back, a.Cause == CauseReject)
+		if a.Cause == CauseReject && q.config.Type != Quorum {
+			back.deliveries = 1 // a quorum queue that gets the dead letter shows it
+		}
 		s.bury(q, back, Rejected, a.Cause == CauseReject)
 	})
 	s.afterRelease(c)
@@ -124,12 +126,17 @@ func (s *Set) sessionsOf(d *Down) []*session {
 
 // applyDown ends sessions: what they hold goes back, their consumers go.
 func (s *Set) applyDown(d *Down) {
-	gone := s.sessionsOf(d)
+	cause := CauseClosed
+	if d.Lost {
+		cause = CauseLost
+	}
 	touched := map[ID]bool{}
-	for _, ses := range gone {
+	for _, ses := range s.sessionsOf(d) {
 		for _, c := range ses.sorted() {
-			s.giveBack(c, 0, Everything, CauseClosed)
-			if !c.gone && !c.getter {
+			s.giveBack(c, 0, Everything, cause)
+			if c.gone || c.getter {
+				s.forget(c)
+			} else {
 				s.detach(c)
 			}
 			touched[c.queue.id] = true
@@ -139,12 +146,13 @@ func (s *Set) applyDown(d *Down) {
 	s.recent = nil
 	for _, id := range sortedIDs(touched) {
 		q := s.queues[id]
-		switch {
-		case q == nil || q.deleted:
-		case s.abandoned(q):
+		if s.abandoned(q) {
 			s.remove(q, Unused)
-		default:
-			s.settle(q)
+			continue
 		}
+		s.electSingle(q)
+		s.curb(q)
+		s.settle(q)
 	}
+	s.answer(d.Request, Done, 0)
 }

@@ -11,13 +11,13 @@ import (
 //	3  number   8 bytes, of the first message, counted by the channel; 0 without confirms
 //	11 count    4 bytes, messages
 //	15 stride   4 bytes, from one record to the next if all are alike, else 0
-//	19 targets  2 bytes, count, then 8 bytes each
+//	19 targets  4 bytes, count, then 8 bytes each
 //	then each message: 4 bytes length, record
 const (
 	publishConfirm = 1 << iota
 )
 
-const publishHead = 21
+const publishHead = 23
 
 // Batch is the commands of one burst, encoded one behind the other. The zero value is empty.
 type Batch struct {
@@ -38,6 +38,7 @@ type openPublish struct {
 	flags      uint8  // of the first record, as are these
 	priority   uint8
 	size       int
+	properties int
 	expiration uint64
 }
 
@@ -53,6 +54,16 @@ func (b *Batch) Bytes() []byte {
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() { *b = Batch{data: b.data[:0]} }
 
+// batchKept is the memory an empty batch keeps.
+const batchKept = 256 << 10
+
+// Trim gives up memory that one large burst took. The batch must be empty.
+func (b *Batch) Trim() {
+	if cap(b.data) > batchKept {
+		b.data = nil
+	}
+}
+
 // Add appends a command.
 func (b *Batch) Add(c Command) {
 	b.close()
@@ -60,6 +71,12 @@ func (b *Batch) Add(c Command) {
 	b.data = append(b.data, byte(c.op()), commandVersion, 0, 0, 0, 0)
 	b.data = c.append(b.data)
 	le.PutUint32(b.data[at+2:], uint32(len(b.data)-at-commandHead))
+}
+
+// Append appends commands that are encoded already.
+func (b *Batch) Append(commands []byte) {
+	b.close()
+	b.data = append(b.data, commands...)
 }
 
 // Publish appends a message for the targets, which are borrowed until the batch is closed. number is the channel's count
@@ -70,9 +87,22 @@ func (b *Batch) Publish(channel uint16, number uint64, targets []ID, m *message.
 		b.begin(channel, number, targets)
 	}
 	n := m.Length()
-	b.open.note(uint32(n+recordGap), m)
+	b.open.note(uint32(n+RecordGap), m)
 	b.data = le.AppendUint32(b.data, uint32(n))
 	b.data = message.Append(b.data, m)
+}
+
+// Repeat appends messages that an Unknown effect named, for its queue alone. records is what lay at its place.
+func (b *Batch) Repeat(e Effect, records []byte) {
+	b.close()
+	b.begin(e.Channel, e.Number, []ID{e.Queue})
+	b.open.count = e.Count
+	if e.Count > 1 {
+		b.open.stride = e.Stride
+	}
+	b.data = le.AppendUint32(b.data, e.Stride-RecordGap)
+	b.data = append(b.data, records...)
+	b.close()
 }
 
 func (b *Batch) begin(channel uint16, number uint64, targets []ID) {
@@ -85,7 +115,7 @@ func (b *Batch) begin(channel uint16, number uint64, targets []ID) {
 	b.data = le.AppendUint16(b.data, channel)
 	b.data = le.AppendUint64(b.data, number)
 	b.data = le.AppendUint64(b.data, 0) // count and stride
-	b.data = le.AppendUint16(b.data, uint16(len(targets)))
+	b.data = le.AppendUint32(b.data, uint32(len(targets)))
 	for _, id := range targets {
 		b.data = le.AppendUint64(b.data, uint64(id))
 	}
@@ -110,7 +140,7 @@ func (o *openPublish) takes(channel uint16, number uint64, targets []ID) bool {
 	if len(targets) != len(o.targets) {
 		return false
 	}
-	if &targets[0] == &o.targets[0] {
+	if len(targets) == 0 || &targets[0] == &o.targets[0] {
 		return true
 	}
 	for i := range targets {
@@ -131,13 +161,15 @@ func (o *openPublish) note(stride uint32, m *message.Message) {
 	}
 	o.count++
 	if o.count == 1 {
-		o.flags, o.priority, o.size, o.expiration = m.Flags, m.Priority, len(m.Body), m.Expiration
+		o.flags, o.priority, o.expiration = m.Flags, m.Priority, m.Expiration
+		o.size, o.properties = len(m.Body), len(m.Props)
 		if m.Flags&singular == 0 {
 			o.stride = stride
 		}
 		return
 	}
-	if o.stride != stride || o.flags != m.Flags || o.priority != m.Priority || o.size != len(m.Body) || o.expiration != m.Expiration {
+	if o.stride != stride || o.flags != m.Flags || o.priority != m.Priority || o.expiration != m.Expiration ||
+		o.size != len(m.Body) || o.properties != len(m.Props) {
 		o.stride = 0
 	}
 }
@@ -152,6 +184,7 @@ type publish struct {
 	targets []byte // 8 bytes each
 	records []byte
 	at      uint32 // where records begin in the entry
+	again   bool   // the batch was applied before
 }
 
 func (p *publish) target(i int) ID { return ID(le.Uint64(p.targets[8*i:])) }
@@ -161,8 +194,8 @@ func (p *publish) decode(payload []byte, at uint32) error {
 	if len(payload) < publishHead {
 		return ErrCommand
 	}
-	targets := 8 * int(le.Uint16(payload[19:]))
-	if len(payload) < publishHead+targets {
+	targets := 8 * uint64(le.Uint32(payload[19:]))
+	if uint64(len(payload)) < publishHead+targets {
 		return ErrCommand
 	}
 	*p = publish{
@@ -173,7 +206,7 @@ func (p *publish) decode(payload []byte, at uint32) error {
 		stride:  le.Uint32(payload[15:]),
 		targets: payload[publishHead : publishHead+targets],
 		records: payload[publishHead+targets:],
-		at:      at + uint32(publishHead+targets),
+		at:      at + publishHead + uint32(targets),
 	}
 	return nil
 }

@@ -1,13 +1,22 @@
 package queue
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
-// checkout hands ready messages to consumers that have room, until one of both runs out.
+// checkout hands ready messages to consumers that have room, until one of both runs out. Each message is looked at when
+// it is next: it may have waited too long behind others. One that came with this very entry is given its chance all the
+// same: a time-to-live of zero means "only if somebody takes it at once".
 func (s *Set) checkout(q *queue) {
 	for {
 		r, from := q.front()
 		if r == nil {
 			return
+		}
+		if s.over(r) && (r.index != s.index || from == fromReturned) {
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+			continue
 		}
 		c, alone := q.nextConsumer()
 		if c == nil {
@@ -43,6 +52,23 @@ func (q *queue) nextConsumer() (c *consumer, alone bool) {
 	return nil, false
 }
 
+// leave takes a consumer out of its level, and the level away if nobody is left in it.
+func (q *queue) leave(c *consumer) {
+	i, found := q.level(c.priority)
+	if !found {
+		return
+	}
+	l := &q.levels[i]
+	if c.waiting {
+		c.waiting = false
+		at := l.at + slices.Index(l.waiting[l.at:], c)
+		l.waiting = slices.Delete(l.waiting, at, at+1)
+	}
+	if l.at == len(l.waiting) {
+		q.levels = slices.Delete(q.levels, i, i+1)
+	}
+}
+
 func (l *level) pop() *consumer {
 	c := l.waiting[l.at]
 	l.waiting[l.at] = nil
@@ -72,15 +98,7 @@ func (q *queue) invite(c *consumer) {
 
 // enter puts a consumer at the end of its level.
 func (q *queue) enter(c *consumer) {
-	i, found := slices.BinarySearchFunc(q.levels, c.priority, func(l level, p int64) int {
-		switch {
-		case l.priority > p:
-			return -1
-		case l.priority < p:
-			return 1
-		}
-		return 0
-	})
+	i, found := q.level(c.priority)
 	if !found {
 		q.levels = slices.Insert(q.levels, i, level{priority: c.priority})
 	}
@@ -88,11 +106,16 @@ func (q *queue) enter(c *consumer) {
 	c.waiting = true
 }
 
+// level finds the level of a priority, or where it would be.
+func (q *queue) level(priority int64) (at int, found bool) {
+	return slices.BinarySearchFunc(q.levels, priority, func(l level, p int64) int { return cmp.Compare(p, l.priority) })
+}
+
 // deliver puts r, which has left the ready messages, into the hands of c.
 func (s *Set) deliver(q *queue, c *consumer, r run) {
 	first := c.next
 	c.next += uint64(r.count)
-	c.window -= int64(r.count) * (int64(r.stride) + deliveryOverhead)
+	c.window -= int64(r.count) * (int64(r.stride) + DeliveryOverhead)
 	s.emit(Effect{
 		Kind: Deliver, To: c.session.key, Queue: q.id, Consumer: c.id, Channel: c.channel, NoAck: c.noAck,
 		Number: first, Count: r.count, Index: r.index, Offset: r.offset, Stride: r.stride,

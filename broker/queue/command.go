@@ -40,7 +40,7 @@ type Command interface {
 	decode(r *reader)
 }
 
-// Declare makes a queue. One that exists is left as it is.
+// Declare makes a queue. One that exists is left as it is; if it is a classic one, that counts as a sign of use.
 type Declare struct {
 	Queue   ID
 	Request uint32 // answered with a Reply, if not 0
@@ -49,7 +49,7 @@ type Declare struct {
 	Config  Config
 }
 
-// Configure replaces the configuration of a queue: a policy changed.
+// Configure replaces the configuration of a queue, but for what its declaration alone decides: a policy changed.
 type Configure struct {
 	Queue  ID
 	Config Config
@@ -63,13 +63,13 @@ type Delete struct {
 	IfEmpty  bool
 }
 
-// Purge drops the ready messages.
+// Purge drops the ready messages, and dead letters that wait for their targets.
 type Purge struct {
 	Queue   ID
 	Request uint32
 }
 
-// Attach adds a consumer.
+// Attach adds a consumer. Its number must be free: consumers and holders share the numbers of a session.
 type Attach struct {
 	Queue     ID
 	Consumer  uint32 // the session's number for it
@@ -114,6 +114,7 @@ const (
 	CauseClosed                       // the channel or connection is gone
 	CauseUndelivered                  // never left the session
 	CauseTimeout                      // the consumer was too slow
+	CauseLost                         // the session's node is gone
 )
 
 // Return puts the deliveries From..To of a consumer back.
@@ -133,7 +134,7 @@ type Reject struct {
 // Get takes one message for a holder, which is a consumer that only ever gets.
 type Get struct {
 	Queue    ID
-	Consumer uint32 // the session's number for the holder
+	Consumer uint32 // the session's number for the holder, which is for this queue alone
 	Request  uint32
 	Channel  uint16
 	NoAck    bool
@@ -143,6 +144,8 @@ type Get struct {
 type Down struct {
 	Node        uint64
 	First, Last uint64
+	Lost        bool // with their node: that is not the consumers' failure
+	Request     uint32
 }
 
 // Tick lets time pass.
@@ -284,10 +287,13 @@ func (c *Get) decode(r *reader) {
 }
 
 func (c *Down) append(dst []byte) []byte {
-	return le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, c.Node), c.First), c.Last)
+	dst = le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, c.Node), c.First), c.Last)
+	return le.AppendUint32(appendBool(dst, c.Lost), c.Request)
 }
 
-func (c *Down) decode(r *reader) { *c = Down{Node: r.uint64(), First: r.uint64(), Last: r.uint64()} }
+func (c *Down) decode(r *reader) {
+	*c = Down{Node: r.uint64(), First: r.uint64(), Last: r.uint64(), Lost: r.bool(), Request: r.uint32()}
+}
 
 func (c *Tick) append(dst []byte) []byte { return dst }
 func (c *Tick) decode(*reader)           {}

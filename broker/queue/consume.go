@@ -8,6 +8,10 @@ func (s *Set) applyAttach(a *Attach) {
 		s.answer(a.Request, NoQueue, 0)
 		return
 	}
+	if s.consumer(a.Consumer) != nil {
+		s.answer(a.Request, InUse, 0)
+		return
+	}
 	exclusive := a.Exclusive && q.config.Type != Quorum
 	if q.exclusive != nil || exclusive && (len(q.consumers) > 0 || q.config.SingleActive) {
 		s.answer(a.Request, ExclusiveUse, 0)
@@ -39,29 +43,27 @@ func (s *Set) live(id ID) *queue {
 	return nil
 }
 
-// electSingle names the single active consumer where the queue has one: the first that came; in a quorum queue the first
-// of the highest priority, as soon as the one before has nothing unacked.
+// electSingle names the single active consumer where the queue has one: of those with the highest priority, the first that
+// came. In a quorum queue a better one takes over as soon as the one before has nothing unacked.
 func (s *Set) electSingle(q *queue) {
+	q.quiescing = false
 	if !q.config.SingleActive || len(q.consumers) == 0 {
 		return
 	}
 	best := q.consumers[0]
-	if q.config.Type == Quorum {
-		for _, c := range q.consumers[1:] {
-			if c.priority > best.priority {
-				best = c
-			}
+	for _, c := range q.consumers[1:] {
+		if c.priority > best.priority {
+			best = c
 		}
-		if cur := q.single; cur != nil {
-			q.quiescing = best.priority > cur.priority && cur.unacked.Len() > 0
-			if q.quiescing || best.priority <= cur.priority {
-				return
-			}
-		}
-	} else if q.single != nil {
-		return
 	}
 	if before := q.single; before != nil {
+		if q.config.Type != Quorum || best.priority <= before.priority {
+			return
+		}
+		if before.unacked.Len() > 0 {
+			q.quiescing = true
+			return
+		}
 		s.emit(Effect{Kind: Active, To: before.session.key, Queue: q.id, Consumer: before.id})
 	}
 	q.single = best
@@ -69,7 +71,7 @@ func (s *Set) electSingle(q *queue) {
 }
 
 func (s *Set) applyDetach(d *Detach) {
-	c := s.session(s.from).consumers[d.Consumer]
+	c := s.consumer(d.Consumer)
 	if c == nil || c.gone || c.getter {
 		s.answer(d.Request, Done, 0)
 		return
@@ -79,6 +81,7 @@ func (s *Set) applyDetach(d *Detach) {
 	if s.abandoned(q) {
 		s.remove(q, Unused)
 	} else {
+		s.electSingle(q)
 		s.settle(q)
 	}
 	s.answer(d.Request, Done, 0)
@@ -94,13 +97,13 @@ func (s *Set) detach(c *consumer) {
 	if q.exclusive == c {
 		q.exclusive = nil
 	}
+	if q.single == c {
+		q.single = nil
+	}
+	q.leave(c)
 	q.lastUsed = s.now
 	q.strays = append(q.strays, c)
 	s.forget(c)
-	if q.single == c {
-		q.single, q.quiescing = nil, false
-		s.electSingle(q)
-	}
 }
 
 // forget drops a consumer that is neither attached nor holds anything.
@@ -121,7 +124,7 @@ func (s *Set) abandoned(q *queue) bool {
 }
 
 func (s *Set) applyCredit(cr *Credit) {
-	c := s.session(s.from).consumers[cr.Consumer]
+	c := s.consumer(cr.Consumer)
 	if c == nil || c.gone {
 		return
 	}
@@ -140,6 +143,10 @@ func (s *Set) applyGet(g *Get) {
 		s.answer(g.Request, SingleActive, 0)
 		return
 	}
+	if c := s.consumer(g.Consumer); c != nil && (!c.getter || c.queue != q) {
+		s.answer(g.Request, InUse, 0)
+		return
+	}
 	q.lastUsed = s.now
 	s.expire(q)
 	r, from := q.front()
@@ -151,6 +158,7 @@ func (s *Set) applyGet(g *Get) {
 	}
 	c := s.holder(q, g)
 	one := q.takeFront(from, 1)
+	s.expire(q)
 	number := c.next
 	c.next++
 	s.emit(Effect{

@@ -21,6 +21,27 @@ func (s *Set) Counts(id ID) (c Counts, ok bool) {
 // Has tells whether a queue is here.
 func (s *Set) Has(id ID) bool { return s.live(id) != nil }
 
+// Config gives a queue's configuration; ok is false if it is not here.
+func (s *Set) Config(id ID) (config Config, ok bool) {
+	q := s.live(id)
+	if q == nil {
+		return Config{}, false
+	}
+	return q.config, true
+}
+
+// Pending visits what a new leader must see to: dead letters that wait, and the next wake-up.
+func (s *Set) Pending(visit func(Effect)) {
+	for _, id := range s.ids() {
+		if s.queues[id].outbox.Len() > 0 {
+			visit(Effect{Kind: DeadLetters, Queue: id})
+		}
+	}
+	if q := s.alarms.first(); q != nil {
+		visit(Effect{Kind: WakeAt, Number: uint64(q.armed)})
+	}
+}
+
 // IDs gives the queues that are here, in order.
 func (s *Set) IDs() []ID {
 	ids := s.ids()

@@ -113,7 +113,7 @@ func unpack(b block, dst []run) []run {
 	return dst
 }
 
-// unpacker reads what pack wrote; the bytes never leave the process or a checked snapshot, so they are whole.
+// unpacker reads what pack wrote; the bytes have been in this process or in a snapshot with its checksum: they are whole.
 type unpacker struct{ data []byte }
 
 func (u *unpacker) uvarint() uint64 {

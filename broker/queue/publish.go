@@ -6,16 +6,7 @@ import (
 
 // applyPublish puts the messages of a command into its queues: as one run if they are alike, else run by run.
 func (s *Set) applyPublish(p *publish) error {
-	if p.stride != 0 {
-		if uint64(len(p.records)) != uint64(p.stride)*uint64(p.count) {
-			return ErrCommand
-		}
-		var h message.Head
-		if err := message.ParseHead(p.records[recordGap:], &h); err != nil {
-			return ErrCommand
-		}
-		s.publishRun(p, p.number, &h, run{index: s.index, offset: p.at + recordGap, stride: p.stride, count: p.count})
-	} else if err := s.publishEach(p); err != nil {
+	if err := s.publishAll(p); err != nil || p.again {
 		return err
 	}
 	for i := range len(p.targets) / 8 {
@@ -26,28 +17,58 @@ func (s *Set) applyPublish(p *publish) error {
 	return nil
 }
 
+func (s *Set) publishAll(p *publish) error {
+	if p.stride == 0 {
+		return s.publishEach(p)
+	}
+	var h message.Head
+	if p.count == 0 || uint64(len(p.records)) != uint64(p.stride)*uint64(p.count) {
+		return ErrCommand
+	}
+	if stride, err := readHead(p.records, &h); err != nil || stride != p.stride {
+		return ErrCommand
+	}
+	s.publishRun(p, p.number, &h, run{index: s.index, offset: p.at + RecordGap, stride: p.stride, count: p.count})
+	return nil
+}
+
+// readHead reads the head of the record at the front of records, and tells how far away the next one is.
+func readHead(records []byte, h *message.Head) (stride uint32, err error) {
+	if len(records) < RecordGap || uint64(len(records)) < RecordGap+uint64(le.Uint32(records)) {
+		return 0, ErrCommand
+	}
+	stride = RecordGap + le.Uint32(records)
+	if err := message.ParseHead(records[RecordGap:stride], h); err != nil {
+		return 0, ErrCommand
+	}
+	if uint64(h.Size)+uint64(h.Properties) > uint64(stride) {
+		return 0, ErrCommand
+	}
+	return stride, nil
+}
+
 // publishEach goes through records that differ, joining those neighbours that do not.
 func (s *Set) publishEach(p *publish) error {
 	var first, h message.Head
 	var r run
 	number := p.number
-	at := p.at
-	for rest := p.records; len(rest) > 0; {
-		if len(rest) < recordGap || uint64(len(rest)) < recordGap+uint64(le.Uint32(rest)) {
-			return ErrCommand
-		}
-		stride := recordGap + le.Uint32(rest)
-		if err := message.ParseHead(rest[recordGap:stride], &h); err != nil {
-			return ErrCommand
+	at, count := p.at, uint32(0)
+	for rest := p.records; len(rest) > 0; count++ {
+		stride, err := readHead(rest, &h)
+		if err != nil {
+			return err
 		}
 		if r.count > 0 && r.stride == stride && alike(&first, &h) {
 			r.count++
 		} else {
 			number = s.publishRun(p, number, &first, r)
-			first, r = h, run{index: s.index, offset: at + recordGap, stride: stride, count: 1}
+			first, r = h, run{index: s.index, offset: at + RecordGap, stride: stride, count: 1}
 		}
 		at += stride
 		rest = rest[stride:]
+	}
+	if count != p.count {
+		return ErrCommand
 	}
 	s.publishRun(p, number, &first, r)
 	return nil
@@ -64,27 +85,42 @@ func (s *Set) publishRun(p *publish, number uint64, h *message.Head, r run) uint
 	if r.count == 0 {
 		return number
 	}
-	if s.mayRefuse(p) {
+	if !p.again && s.mayRefuse(p, h, r.count) {
 		return s.publishSingly(p, number, h, r)
 	}
-	known := true
+	careful := s.refuses(p)
+	known, refused := true, p.again && careful
 	for i := range len(p.targets) / 8 {
 		id := p.target(i)
-		q := s.queues[id]
-		if q == nil {
-			s.unknown(p, id, number, r, known)
+		switch q := s.queues[id]; {
+		case q == nil:
+			s.unknown(p, id, number, r, known && !refused)
 			known = false
-			continue
+		case !p.again:
+			s.enqueue(q, h, r)
+			if careful { // the next run finds what this one leaves
+				s.settle(q)
+			}
 		}
-		s.enqueue(q, h, r)
 	}
-	if p.confirm && known {
-		s.emit(Effect{Kind: Confirm, To: s.from, Channel: p.channel, Number: number, Count: r.count})
-	}
+	return s.respond(p, number, r.count, known, refused)
+}
+
+// respond answers for messages unless an unknown queue does, and gives the number of the one after them.
+//
+// A batch that was applied before is answered for again, since its first answer may be lost. Where a queue turns publishes
+// away it is not known how it went: such a message counts as refused, which promises nothing.
+func (s *Set) respond(p *publish, number uint64, count uint32, known, refused bool) uint64 {
 	if !p.confirm {
 		return 0
 	}
-	return number + uint64(r.count)
+	switch {
+	case refused:
+		s.emit(Effect{Kind: Refuse, To: s.from, Channel: p.channel, Number: number, Count: count})
+	case known:
+		s.emit(Effect{Kind: Confirm, To: s.from, Channel: p.channel, Number: number, Count: count})
+	}
+	return number + uint64(count)
 }
 
 // unknown hands messages for a queue that is not here back to the leader. Only the first of a message's unknown queues
@@ -105,10 +141,7 @@ func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 	if q.deleted {
 		return
 	}
-	r.size = h.Size
-	if q.config.Type == Quorum {
-		r.size += h.Properties
-	}
+	r.size = q.size(h)
 	r.priority = q.lane(h.Priority)
 	if h.Flags&message.FlagPersistent != 0 {
 		r.flags |= runPersistent
@@ -124,20 +157,31 @@ func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 	q.add(r)
 }
 
+// size is the bytes a message counts for: in a quorum queue its properties as well.
+func (q *queue) size(h *message.Head) uint32 {
+	if q.config.Type == Quorum {
+		return h.Size + h.Properties
+	}
+	return h.Size
+}
+
+// ttlMax keeps deadlines from overflowing.
+const ttlMax = 1 << 60
+
 // deadline is when a message that arrives now expires: the sooner of what it and its queue say.
 func (s *Set) deadline(q *queue, h *message.Head) int64 {
 	ttl := q.config.MessageTTLMs
-	if h.Flags&message.FlagExpiration != 0 && (ttl == None || int64(h.Expiration) < ttl) {
-		ttl = int64(h.Expiration)
+	if h.Flags&message.FlagExpiration != 0 && (ttl == None || h.Expiration < uint64(ttl)) {
+		ttl = int64(min(h.Expiration, ttlMax))
 	}
 	if ttl == None {
 		return 0
 	}
-	return s.now + ttl
+	return max(s.now+min(ttl, ttlMax), 1)
 }
 
-// mayRefuse tells whether some target has a limit that turns publishes away.
-func (s *Set) mayRefuse(p *publish) bool {
+// refuses tells whether some target is of the kind that turns publishes away.
+func (s *Set) refuses(p *publish) bool {
 	for i := range len(p.targets) / 8 {
 		if q := s.queues[p.target(i)]; q != nil && q.refuses() {
 			return true
@@ -146,54 +190,52 @@ func (s *Set) mayRefuse(p *publish) bool {
 	return false
 }
 
-// refuses tells whether the queue turns publishes away when it is full.
-func (q *queue) refuses() bool {
-	return q.config.Overflow != DropHead && (q.config.MaxLength != None || q.config.MaxLengthBytes != None)
+// mayRefuse tells whether some target could turn one of count messages away.
+func (s *Set) mayRefuse(p *publish, h *message.Head, count uint32) bool {
+	for i := range len(p.targets) / 8 {
+		if q := s.queues[p.target(i)]; q != nil && q.full(h, count) {
+			return true
+		}
+	}
+	return false
 }
 
-// full tells whether a message of that size is one too many.
-func (q *queue) full(size uint32) bool {
+// refuses tells whether the queue turns publishes away when it is full.
+func (q *queue) refuses() bool {
+	return q.config.Overflow != DropHead && !q.deleted && (q.config.MaxLength != None || q.config.MaxLengthBytes != None)
+}
+
+// full tells whether the queue would turn the last of count messages away.
+func (q *queue) full(h *message.Head, count uint32) bool {
+	if !q.refuses() {
+		return false
+	}
 	c := &q.config
-	return c.MaxLength != None && q.limited()+1 > c.MaxLength ||
-		c.MaxLengthBytes != None && q.limitedBytes()+int64(size) > c.MaxLengthBytes
+	return c.MaxLength != None && q.limited()+int64(count) > c.MaxLength ||
+		c.MaxLengthBytes != None && q.limitedBytes()+int64(count)*int64(q.size(h)) > c.MaxLengthBytes
 }
 
 // publishSingly is publishRun message by message, for queues whose limit depends on the message before.
 func (s *Set) publishSingly(p *publish, number uint64, h *message.Head, r run) uint64 {
 	for r.count > 0 {
 		one := r.take(1)
-		refused, known := false, true
+		known, refused := true, s.mayRefuse(p, h, 1)
 		for i := range len(p.targets) / 8 {
 			id := p.target(i)
-			q := s.queues[id]
-			switch {
+			switch q := s.queues[id]; {
 			case q == nil:
 				s.unknown(p, id, number, one, known && !refused)
 				known = false
-			case q.refuses() && q.full(h.Size):
-				refused = true
+			case q.full(h, 1):
 				s.turnAway(q, h, one)
 			default:
 				s.enqueue(q, h, one)
 				s.settle(q)
 			}
 		}
-		if !p.confirm {
-			continue
-		}
-		if kind := verdict(refused); refused || known {
-			s.emit(Effect{Kind: kind, To: s.from, Channel: p.channel, Number: number, Count: 1})
-		}
-		number++
+		number = s.respond(p, number, 1, known, refused)
 	}
 	return number
-}
-
-func verdict(refused bool) Kind {
-	if refused {
-		return Refuse
-	}
-	return Confirm
 }
 
 // turnAway is what a full queue does with a message beside refusing it.
@@ -201,17 +243,8 @@ func (s *Set) turnAway(q *queue, h *message.Head, one run) {
 	if q.config.Overflow != RejectPublishDLX {
 		return
 	}
-	one.size = h.Size
+	one.size = q.size(h)
 	one.priority = q.lane(h.Priority)
 	s.keep(&one)
 	s.bury(q, one, MaxLength, false)
-}
-
-// publishAgain answers for a batch that was applied before: its first answer may be lost. Where a queue turns publishes
-// away it is not known how it went, and a refusal promises nothing.
-func (s *Set) publishAgain(p *publish) error {
-	if p.confirm {
-		s.emit(Effect{Kind: verdict(s.mayRefuse(p)), To: s.from, Channel: p.channel, Number: p.number, Count: p.count})
-	}
-	return nil
 }

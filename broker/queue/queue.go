@@ -29,7 +29,8 @@ type queue struct {
 	outboxBytes int64
 
 	deleted bool  // lives on only until its outbox is empty
-	armed   int64 // log time of its entry among the alarms; 0: none
+	armed   int64 // log time at which the alarms call it; 0: never
+	place   int   // among the alarms, if armed
 	stats   Stats
 }
 
@@ -51,9 +52,19 @@ func newQueue(id ID, vhost, name string, config Config) *queue {
 	return q
 }
 
-// configure sets the configuration. The number of lanes never changes: no policy can set a priority.
+// configure sets the configuration, without what cannot be: a quorum queue does not dead-letter what it turns away, and
+// dead letters wait for their targets only in a quorum queue that turns publishes away. What a queue is by its
+// declaration stays: no policy can set it.
 func (q *queue) configure(config Config) {
+	if old := &q.config; q.lanes != nil {
+		config.Type, config.Durable, config.AutoDelete = old.Type, old.Durable, old.AutoDelete
+		config.Exclusive, config.SingleActive, config.MaxPriority = old.Exclusive, old.SingleActive, old.MaxPriority
+	}
 	q.config = config
+	if config.Type == Quorum && config.Overflow == RejectPublishDLX {
+		q.config.Overflow = DropHead
+	}
+	q.config.AtLeastOnce = config.AtLeastOnce && config.DeadLetter && config.Type == Quorum && config.Overflow == RejectPublish
 	if q.lanes == nil {
 		q.lanes = make([]lane, q.priorities())
 	}
@@ -166,14 +177,16 @@ func (q *queue) within(from, to uint64, visit func(*run)) {
 		q.lanes[i].within(from, to, visit)
 	}
 	q.returned.each(some)
-	q.outbox.Each(func(c *ledger.Chunk[dead]) { openRuns(c.Item.run, c.Open, some) })
-	hands := func(c *consumer) {
-		c.unacked.Each(func(h *ledger.Chunk[handed]) { openRuns(h.Item.run, h.Open, some) })
-	}
+	q.eachDead(some)
 	for _, c := range q.consumers {
-		hands(c)
+		c.eachUnacked(some)
 	}
 	for _, c := range q.strays {
-		hands(c)
+		c.eachUnacked(some)
 	}
+}
+
+// eachDead visits the dead letters.
+func (q *queue) eachDead(visit func(*run)) {
+	q.outbox.Each(func(c *ledger.Chunk[dead]) { openRuns(c.Item.run, c.Open, visit) })
 }

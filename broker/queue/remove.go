@@ -6,20 +6,29 @@ import (
 )
 
 func (s *Set) applyDeclare(d *Declare) {
-	if s.queues[d.Queue] == nil {
-		q := newQueue(d.Queue, d.VHost, d.Name, d.Config)
+	q := s.queues[d.Queue]
+	switch {
+	case q == nil:
+		q = newQueue(d.Queue, d.VHost, d.Name, d.Config)
 		q.lastUsed = s.now
 		s.queues[d.Queue] = q
 		s.arm(q)
+	case q.config.Type != Quorum:
+		q.lastUsed = s.now
 	}
 	s.answer(d.Request, Done, 0)
 }
 
 func (s *Set) applyConfigure(c *Configure) {
-	if q := s.live(c.Queue); q != nil {
-		q.configure(c.Config)
-		s.settle(q)
+	q := s.live(c.Queue)
+	if q == nil {
+		return
 	}
+	if c.Config.ExpiresMs != q.config.ExpiresMs && q.config.Type != Quorum {
+		q.lastUsed = s.now // a classic queue gets the whole of a new time
+	}
+	q.configure(c.Config)
+	s.settle(q)
 }
 
 func (s *Set) applyDelete(d *Delete) {
@@ -44,12 +53,12 @@ func (s *Set) applyPurge(p *Purge) {
 		s.answer(p.Request, NoQueue, 0)
 		return
 	}
-	ready := uint64(q.ready)
+	dropped := uint64(q.limited())
 	q.takeAll(s.free)
 	if q.config.AtLeastOnce {
 		s.dropOutbox(q, 0, Everything)
 	}
-	s.answer(p.Request, Done, ready)
+	s.answer(p.Request, Done, dropped)
 	s.arm(q)
 }
 
@@ -59,8 +68,8 @@ func (s *Set) remove(q *queue, why Outcome) {
 		s.emit(Effect{Kind: Cancelled, To: c.session.key, Queue: q.id, Consumer: c.id, Channel: c.channel})
 		c.gone = true
 	}
-	holders := append(q.consumers, q.strays...)
-	q.consumers, q.strays, q.levels, q.single, q.exclusive = nil, nil, nil, nil, nil
+	holders := slices.Concat(q.consumers, q.strays)
+	q.consumers, q.strays, q.levels, q.single, q.exclusive, q.quiescing = nil, nil, nil, nil, nil, false
 	q.takeAll(s.free)
 	for _, c := range holders {
 		s.release(c, 0, Everything, s.free)
@@ -70,6 +79,7 @@ func (s *Set) remove(q *queue, why Outcome) {
 		s.emit(Effect{Kind: Gone, Queue: q.id, Outcome: why})
 	}
 	q.deleted = true
+	s.alarms.remove(q)
 	if q.outbox.Len() == 0 {
 		delete(s.queues, q.id)
 	}

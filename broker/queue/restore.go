@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"hash/crc32"
 	"io"
 
 	"github.com/warrenmq/warren/broker/ledger"
@@ -12,7 +13,11 @@ func (s *Set) Restore(from io.Reader) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{data: data}
+	end := len(data) - checksumSize
+	if end < 0 || crc32.Checksum(data[:end], checksums) != le.Uint32(data[end:]) {
+		return ErrSnapshot
+	}
+	r := &reader{data: data[:end]}
 	if r.uint8() != snapshotVersion {
 		return ErrSnapshot
 	}
@@ -25,9 +30,10 @@ func (s *Set) Restore(from io.Reader) error {
 	for n := r.uint32(); n > 0 && !r.bad; n-- {
 		q := fresh.readQueue(r)
 		fresh.queues[q.id] = q
-	}
-	for n := r.uint32(); n > 0 && !r.bad; n-- {
-		fresh.alarms.items = append(fresh.alarms.items, alarm{at: r.int64(), queue: ID(r.uint64())})
+		if at := q.armed; at != 0 {
+			q.armed = 0
+			fresh.alarms.set(q, at)
+		}
 	}
 	if r.bad || len(r.data) > 0 {
 		return ErrSnapshot
@@ -63,9 +69,7 @@ func (s *Set) readQueue(r *reader) *queue {
 		d.run = readRun(r)
 		return d
 	})
-	q.outbox.Each(func(c *ledger.Chunk[dead]) {
-		openRuns(c.Item.run, c.Open, func(r *run) { q.outboxBytes += r.bytes() })
-	})
+	q.eachDead(func(one *run) { q.outboxBytes += one.bytes() })
 	s.readConsumers(r, q)
 	return q
 }
@@ -151,11 +155,9 @@ func (s *Set) readConsumer(r *reader, q *queue) *consumer {
 		since := r.int64()
 		return handed{run: readRun(r), since: since}
 	})
-	c.unacked.Each(func(h *ledger.Chunk[handed]) {
-		openRuns(h.Item.run, h.Open, func(one *run) {
-			q.unacked += int64(one.count)
-			q.held += one.bytes()
-		})
+	c.eachUnacked(func(one *run) {
+		q.unacked += int64(one.count)
+		q.held += one.bytes()
 	})
 	ses.consumers[c.id] = c
 	return c

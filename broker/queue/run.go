@@ -23,8 +23,8 @@ const (
 	runDedup                   // holds deduplication keys
 )
 
-// recordGap is what stands between two records: the length of the next one.
-const recordGap = 4
+// RecordGap is what stands between two records: the length of the next one.
+const RecordGap = 4
 
 // before orders runs by the place of their messages in the log.
 func (r *run) before(o *run) bool {
@@ -69,7 +69,8 @@ func (r *run) bytes() int64 { return int64(r.size) * int64(r.count) }
 // live is how many bytes of its entry r keeps alive.
 func (r *run) live() int64 { return int64(r.stride) * int64(r.count) }
 
-// span is where the records of r lie.
+// span is where the records of r lie, each with the gap before it: so the spans of neighbours touch, and runs that become
+// one later can be read as one.
 func (r *run) span() oplog.Span {
-	return oplog.Span{Index: r.index, Offset: r.offset, Length: r.stride*r.count - recordGap}
+	return oplog.Span{Index: r.index, Offset: r.offset - RecordGap, Length: r.stride * r.count}
 }

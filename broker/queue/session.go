@@ -41,15 +41,15 @@ type handed struct {
 	since int64 // log time
 }
 
-// deliveryOverhead is what a delivery counts for in a window beside its record: its frames.
-const deliveryOverhead = 64
+// DeliveryOverhead is what a delivery counts for in a window beside its record: its frames.
+const DeliveryOverhead = 64
 
 // room is how many messages like r the consumer may have now.
 func (c *consumer) room(r *run) uint32 {
 	if c.window <= 0 {
 		return 0
 	}
-	each := int64(r.stride) + deliveryOverhead
+	each := int64(r.stride) + DeliveryOverhead
 	n := min(int64(r.count), (c.window+each-1)/each)
 	if c.prefetch > 0 && !c.noAck {
 		n = min(n, int64(c.prefetch)-int64(c.unacked.Len()))
@@ -75,6 +75,11 @@ func (c *consumer) hold(first uint64, r run, now int64) {
 	}
 }
 
+// eachUnacked visits what is in the consumer's hands.
+func (c *consumer) eachUnacked(visit func(*run)) {
+	c.unacked.Each(func(h *ledger.Chunk[handed]) { openRuns(h.Item.run, h.Open, visit) })
+}
+
 // openRuns visits the messages of r whose bits are set in open, as few runs as possible.
 func openRuns(r run, open uint64, visit func(*run)) {
 	for skip := uint32(0); open != 0; {
@@ -90,6 +95,18 @@ func openRuns(r run, open uint64, visit func(*run)) {
 		open >>= n
 		skip += n
 	}
+}
+
+// consumer gives a consumer or holder of the session that asks, nil if it has none of that number.
+func (s *Set) consumer(number uint32) *consumer {
+	if s.recent == nil || s.recent.key != s.from {
+		ses := s.sessions[s.from]
+		if ses == nil {
+			return nil
+		}
+		s.recent = ses
+	}
+	return s.recent.consumers[number]
 }
 
 // session gives the state of a session, new if it was not known.

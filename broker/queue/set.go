@@ -6,8 +6,8 @@
 //  1. A session gathers commands in a Batch; the group's log orders batches into entries.
 //  2. Set.Apply decodes the commands of an entry one after another. A publish becomes runs in its queues; an
 //     acknowledgement takes runs out of a consumer's ledger.
-//  3. Every command ends in settle for the queues it touched: what is too old expires, checkout hands ready messages to
-//     consumers with room, what is over a length limit is dropped, and the next moment of interest is noted.
+//  3. Every command ends in settle for the queues it touched: checkout hands ready messages to consumers with room, what is
+//     too old expires, what is over a length limit is dropped, and the next moment of interest is noted.
 //  4. Effects say what the leader must now do. What bytes of the log came to life or died goes to the account function.
 package queue
 
@@ -29,8 +29,7 @@ type Set struct {
 	// of the entry being applied
 	index uint64
 	now   int64
-	fresh uint64 // entry whose messages do not expire yet
-	woken int64  // log time of the last WakeAt
+	woken int64 // log time of the last WakeAt
 	out   []Effect
 	from  SessionKey
 	owed  oplogDebt
@@ -104,9 +103,7 @@ func (s *Set) applyCommand(op Op, payload []byte, at uint32, again bool) error {
 		if err := s.publish.decode(payload, at); err != nil {
 			return err
 		}
-		if again {
-			return s.publishAgain(&s.publish)
-		}
+		s.publish.again = again
 		return s.applyPublish(&s.publish)
 	}
 	c := s.newCommand(op)
@@ -187,6 +184,7 @@ func (s *Set) applyOther(c Command) {
 	case *Forwarded:
 		s.applyForwarded(c)
 	case *Tick: // time has passed already, in Apply
+		s.woken = 0 // one that came too early wants to be called again
 	}
 }
 
@@ -222,10 +220,7 @@ func (s *Set) settle(q *queue) {
 	if q.deleted {
 		return
 	}
-	s.fresh = s.index
-	s.expire(q)
 	s.checkout(q)
-	s.fresh = 0
 	s.expire(q)
 	s.limit(q)
 	s.arm(q)

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"hash/crc32"
 	"io"
 	"slices"
 
@@ -14,8 +15,25 @@ const snapshotVersion = 1
 // ErrSnapshot is returned for bytes that are not a whole snapshot of a known version.
 var ErrSnapshot = errors.New("queue: not a snapshot of a known version")
 
+// A snapshot ends in 4 bytes, the checksum of all before them.
+const checksumSize = 4
+
+var checksums = crc32.MakeTable(crc32.Castagnoli)
+
+// checked writes to w and keeps the checksum of what it wrote.
+type checked struct {
+	w   io.Writer
+	sum uint32
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	c.sum = crc32.Update(c.sum, checksums, p)
+	return c.w.Write(p)
+}
+
 // Snapshot writes the whole state. Two sets that applied the same entries write the same bytes.
-func (s *Set) Snapshot(w io.Writer) error {
+func (s *Set) Snapshot(to io.Writer) error {
+	w := &checked{w: to}
 	dst := append(make([]byte, 0, snapshotChunk+snapshotChunk/4), snapshotVersion)
 	dst = le.AppendUint64(dst, s.index)
 	dst = le.AppendUint64(dst, uint64(s.now))
@@ -32,12 +50,10 @@ func (s *Set) Snapshot(w io.Writer) error {
 			dst = dst[:0]
 		}
 	}
-	dst = le.AppendUint32(dst, uint32(len(s.alarms.items)))
-	for _, a := range s.alarms.items {
-		dst = le.AppendUint64(dst, uint64(a.at))
-		dst = le.AppendUint64(dst, uint64(a.queue))
+	if _, err := w.Write(dst); err != nil {
+		return err
 	}
-	_, err := w.Write(dst)
+	_, err := to.Write(le.AppendUint32(nil, w.sum))
 	return err
 }
 
@@ -94,16 +110,9 @@ func (q *queue) append(dst []byte) []byte {
 	}
 	dst = appendRuns(dst, q.returned.runs[q.returned.at:])
 	dst = appendLedger(dst, &q.outbox, func(dst []byte, d *dead) []byte {
-		return appendRuns(append(dst, byte(d.reason), byte(boolByte(d.flagged))), []run{d.run})
+		return appendRuns(appendBool(append(dst, byte(d.reason)), d.flagged), []run{d.run})
 	})
 	return q.appendConsumers(dst)
-}
-
-func boolByte(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (st *Stats) all() []*uint64 {
@@ -156,11 +165,7 @@ func (q *queue) appendConsumers(dst []byte) []byte {
 func (q *queue) servingOrder() []*consumer {
 	var order []*consumer
 	for i := range q.levels {
-		for _, c := range q.levels[i].waiting[q.levels[i].at:] {
-			if !c.gone {
-				order = append(order, c)
-			}
-		}
+		order = append(order, q.levels[i].waiting[q.levels[i].at:]...)
 	}
 	return order
 }

@@ -2,16 +2,8 @@ package queue
 
 // elapse lets the log's time reach the queues whose moment has come.
 func (s *Set) elapse() {
-	for len(s.alarms.items) > 0 && s.alarms.items[0].at <= s.now {
-		a := s.alarms.pop()
-		q := s.queues[a.queue]
-		if q == nil || q.armed != a.at {
-			continue
-		}
-		q.armed = 0
-		if q.deleted {
-			continue
-		}
+	for q := s.alarms.first(); q != nil && q.armed <= s.now; q = s.alarms.first() {
+		s.alarms.remove(q)
 		if s.outlived(q) {
 			s.remove(q, Expired)
 			continue
@@ -25,9 +17,14 @@ func (s *Set) outlived(q *queue) bool {
 	return q.config.ExpiresMs != None && len(q.consumers) == 0 && s.now >= q.lastUsed+q.config.ExpiresMs
 }
 
-// expire takes messages whose time is over off the heads. One that came with this very entry is given a chance first:
-// a time-to-live of zero means "only if somebody takes it at once".
+// expire takes messages whose time is over off the head; a quorum queue has one for each priority.
 func (s *Set) expire(q *queue) {
+	if q.config.Type != Quorum {
+		for r, from := q.front(); r != nil && s.over(r); r, from = q.front() {
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+		}
+		return
+	}
 	for {
 		r := q.returned.front()
 		if r == nil || !s.over(r) {
@@ -46,9 +43,10 @@ func (s *Set) expire(q *queue) {
 	}
 }
 
-func (s *Set) over(r *run) bool { return r.expires != 0 && r.expires <= s.now && r.index != s.fresh }
+func (s *Set) over(r *run) bool { return r.expires != 0 && r.expires <= s.now }
 
-// limit drops messages off the head until the queue is within its limits again.
+// limit drops messages off the head until the queue is within its limits again. One that has waited too long behind others
+// expires when it comes to the head.
 func (s *Set) limit(q *queue) {
 	c := &q.config
 	if c.MaxLength == None && c.MaxLengthBytes == None || q.refuses() {
@@ -59,6 +57,10 @@ func (s *Set) limit(q *queue) {
 		r, from := q.front()
 		if r == nil {
 			return
+		}
+		if s.over(r) {
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+			continue
 		}
 		if c.MaxLength != None {
 			excess = q.limited() - c.MaxLength
@@ -91,12 +93,9 @@ func (q *queue) limitedBytes() int64 {
 
 // arm sees to it that the queue is looked at when something in it becomes due.
 func (s *Set) arm(q *queue) {
-	at := q.due()
-	if at == 0 || q.armed != 0 && q.armed <= at {
-		return
+	if at := q.due(); at != 0 && (q.armed == 0 || at < q.armed) {
+		s.alarms.set(q, at)
 	}
-	q.armed = at
-	s.alarms.push(alarm{at: at, queue: q.id})
 }
 
 // due is the next moment at which time alone changes the queue; 0: never.
@@ -107,12 +106,18 @@ func (q *queue) due() int64 {
 			at = t
 		}
 	}
-	if r := q.returned.front(); r != nil {
-		sooner(r.expires)
-	}
-	for i := range q.lanes {
-		if r := q.lanes[i].front(); r != nil {
+	if q.config.Type != Quorum {
+		if r, _ := q.front(); r != nil {
 			sooner(r.expires)
+		}
+	} else {
+		if r := q.returned.front(); r != nil {
+			sooner(r.expires)
+		}
+		for i := range q.lanes {
+			if r := q.lanes[i].front(); r != nil {
+				sooner(r.expires)
+			}
 		}
 	}
 	if q.config.ExpiresMs != None && len(q.consumers) == 0 {
@@ -123,58 +128,8 @@ func (q *queue) due() int64 {
 
 // wake asks for a Tick when the first alarm is due, once for each moment.
 func (s *Set) wake() {
-	if len(s.alarms.items) == 0 {
-		return
-	}
-	if at := s.alarms.items[0].at; at != s.woken {
-		s.woken = at
-		s.emit(Effect{Kind: WakeAt, Number: uint64(at)})
-	}
-}
-
-// alarm is a queue's wish to be looked at.
-type alarm struct {
-	at    int64
-	queue ID
-}
-
-// alarms is a heap of alarms, the soonest first. A queue's alarm that no longer holds is recognised when it goes off.
-type alarms struct{ items []alarm }
-
-func (h *alarms) less(i, j int) bool {
-	a, b := h.items[i], h.items[j]
-	return a.at < b.at || a.at == b.at && a.queue < b.queue
-}
-
-func (h *alarms) push(a alarm) {
-	h.items = append(h.items, a)
-	for i := len(h.items) - 1; i > 0; {
-		up := (i - 1) / 2
-		if !h.less(i, up) {
-			return
-		}
-		h.items[i], h.items[up] = h.items[up], h.items[i]
-		i = up
-	}
-}
-
-func (h *alarms) pop() alarm {
-	first := h.items[0]
-	n := len(h.items) - 1
-	h.items[0] = h.items[n]
-	h.items = h.items[:n]
-	for i := 0; ; {
-		low := 2*i + 1
-		if low >= n {
-			return first
-		}
-		if low+1 < n && h.less(low+1, low) {
-			low++
-		}
-		if !h.less(low, i) {
-			return first
-		}
-		h.items[i], h.items[low] = h.items[low], h.items[i]
-		i = low
+	if q := s.alarms.first(); q != nil && q.armed != s.woken {
+		s.woken = q.armed
+		s.emit(Effect{Kind: WakeAt, Number: uint64(q.armed)})
 	}
 }

@@ -1,0 +1,247 @@
+package queue
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+func (m *model) attach(c *Attach) {
+	q := m.live(c.Queue)
+	if q == nil {
+		m.answer(c.Request, NoQueue, 0)
+		return
+	}
+	if m.consumer(c.Consumer) != nil {
+		m.answer(c.Request, InUse, 0)
+		return
+	}
+	exclusive := c.Exclusive && !q.quorum()
+	taken := slices.ContainsFunc(q.consumers, func(o *modelConsumer) bool { return o.exclusive })
+	if taken || exclusive && (len(q.consumers) > 0 || q.c.SingleActive) {
+		m.answer(c.Request, ExclusiveUse, 0)
+		return
+	}
+	con := &modelConsumer{
+		key: m.from, id: c.Consumer, q: q, attached: true, noAck: c.NoAck, exclusive: exclusive, channel: c.Channel,
+		prefetch: int(c.Prefetch), window: int64(c.Window), priority: c.Priority, next: 1,
+	}
+	m.session().consumers[con.id] = con
+	q.consumers = append(q.consumers, con)
+	q.used = true
+	m.answer(c.Request, Done, q.count())
+	m.elect(q)
+	m.hasRoom(con)
+}
+
+// hasRoom lets a consumer that may have room get something.
+func (m *model) hasRoom(c *modelConsumer) {
+	c.comeForward()
+	m.settle(c.q)
+}
+
+// elect names the single active consumer: the first of the highest priority. It stays as long as it is there; but in a
+// quorum queue one of higher priority replaces it as soon as it holds nothing, and until then it gets nothing.
+func (m *model) elect(q *modelQueue) {
+	q.quiescing = false
+	if !q.c.SingleActive || len(q.consumers) == 0 {
+		q.single = nil
+		return
+	}
+	best := slices.MaxFunc(q.consumers, func(a, b *modelConsumer) int { return cmp.Compare(a.priority, b.priority) })
+	if old := q.single; old != nil && slices.Contains(q.consumers, old) {
+		if !q.quorum() || best.priority <= old.priority {
+			return
+		}
+		if len(old.unacked) > 0 {
+			q.quiescing = true
+			return
+		}
+		m.seen.add(fmt.Sprint("active q", q.id), "%v %d no more", old.key, old.id)
+	}
+	q.single = best
+	m.seen.add(fmt.Sprint("active q", q.id), "%v %d", best.key, best.id)
+}
+
+func (m *model) detach(c *Detach) {
+	con := m.consumer(c.Consumer)
+	if con != nil && con.attached {
+		q := con.q
+		m.leave(con)
+		if m.abandoned(q) {
+			m.remove(q)
+			m.seen.add("gone", "q%d %d", q.id, Unused)
+		} else {
+			m.elect(q)
+			m.settle(q)
+		}
+	}
+	m.answer(c.Request, Done, 0)
+}
+
+// leave takes a consumer off its queue; what it holds it keeps.
+func (m *model) leave(c *modelConsumer) {
+	is := func(o *modelConsumer) bool { return o == c }
+	c.attached = false
+	c.q.consumers = slices.DeleteFunc(c.q.consumers, is)
+	c.q.line = slices.DeleteFunc(c.q.line, is)
+	c.q.lastUse = m.now
+	m.forget(c)
+}
+
+// forget drops what neither consumes nor holds anything.
+func (m *model) forget(c *modelConsumer) {
+	if s := m.sessions[c.key]; s != nil && !c.attached && len(c.unacked) == 0 && s.consumers[c.id] == c {
+		delete(s.consumers, c.id)
+	}
+}
+
+func (m *model) abandoned(q *modelQueue) bool {
+	return q.c.AutoDelete && q.used && len(q.consumers) == 0
+}
+
+func (m *model) get(c *Get) {
+	q := m.live(c.Queue)
+	if q == nil {
+		m.answer(c.Request, NoQueue, 0)
+		return
+	}
+	if q.quorum() && q.c.SingleActive {
+		m.answer(c.Request, SingleActive, 0)
+		return
+	}
+	holder := m.consumer(c.Consumer)
+	if holder != nil && (!holder.getter || holder.q != q) {
+		m.answer(c.Request, InUse, 0)
+		return
+	}
+	q.lastUse = m.now
+	m.expire(q)
+	head := q.head()
+	if head == nil {
+		m.answer(c.Request, Empty, 0)
+		return
+	}
+	if holder == nil {
+		holder = &modelConsumer{key: m.from, id: c.Consumer, q: q, getter: true, next: 1}
+		m.session().consumers[holder.id] = holder
+	}
+	q.take(head)
+	m.expire(q)
+	holder.noAck, holder.channel = c.NoAck, c.Channel
+	m.seen.add(fmt.Sprint("replies ", m.from), "got %d: c%d ch%d #%d %s, %d left", c.Request, c.Consumer, c.Channel,
+		holder.next, head.describe(c.NoAck), q.count())
+	holder.hand(head)
+	m.forget(holder)
+}
+
+// release takes messages out of a consumer's hands.
+func (m *model) release(id uint32, from, to uint64, visit func(*modelQueue, *modelMessage)) {
+	c := m.consumer(id)
+	if c == nil {
+		return
+	}
+	m.empty(c, from, to, visit)
+	m.forget(c)
+	m.tooMany(c.q)
+	m.elect(c.q)
+	m.hasRoom(c)
+}
+
+func (m *model) empty(c *modelConsumer, from, to uint64, visit func(*modelQueue, *modelMessage)) {
+	held := c.unacked
+	c.unacked = nil
+	for _, u := range held {
+		if u.number < from || u.number > to {
+			c.unacked = append(c.unacked, u)
+		}
+	}
+	for _, u := range held {
+		if u.number >= from && u.number <= to {
+			visit(c.q, u.m)
+		}
+	}
+}
+
+// tooMany drops what is too much in a classic queue before anybody gets it.
+func (m *model) tooMany(q *modelQueue) {
+	if !q.quorum() {
+		m.limit(q)
+	}
+}
+
+// comeBack makes a message ready again, unless it has failed too often.
+func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
+	msg.cameBack = true
+	if cause != CauseUndelivered {
+		msg.again = true
+		if q.quorum() {
+			msg.acquired++
+			if cause == CauseReject || cause == CauseClosed {
+				msg.failed++
+			}
+			if q.c.DeliveryLimit >= 0 && int64(msg.failed) > q.c.DeliveryLimit {
+				m.die(q, msg, DeliveryLimit, true)
+				return
+			}
+		}
+	}
+	if q.quorum() {
+		q.returned = append(q.returned, msg)
+		return
+	}
+	q.put(msg)
+}
+
+func (m *model) reject(q *modelQueue, msg *modelMessage, cause Cause) {
+	if q.quorum() {
+		msg.acquired++
+	}
+	if cause == CauseReject {
+		msg.failed++
+	}
+	m.die(q, msg, Rejected, cause == CauseReject)
+}
+
+// down ends sessions.
+func (m *model) down(d *Down) {
+	cause := CauseClosed
+	if d.Lost {
+		cause = CauseLost
+	}
+	var gone []SessionKey
+	for key := range m.sessions {
+		if key.Node == d.Node && key.Session >= d.First && key.Session <= d.Last {
+			gone = append(gone, key)
+		}
+	}
+	slices.SortFunc(gone, func(a, b SessionKey) int { return cmp.Compare(a.Session, b.Session) })
+	touched := map[ID]bool{}
+	for _, key := range gone {
+		var ids []uint32
+		for id := range m.sessions[key].consumers {
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			c := m.sessions[key].consumers[id]
+			m.empty(c, 0, Everything, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, cause) })
+			if c.attached {
+				m.leave(c)
+			}
+			touched[c.q.id] = true
+		}
+		delete(m.sessions, key)
+	}
+	for _, id := range sortedIDs(touched) {
+		q := m.queues[id]
+		if m.abandoned(q) {
+			m.remove(q)
+			m.seen.add("gone", "q%d %d", q.id, Unused)
+			continue
+		}
+		m.elect(q)
+		m.tooMany(q)
+		m.settle(q)
+	}
+}
