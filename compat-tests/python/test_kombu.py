@@ -41,6 +41,7 @@ def test_simple_queue(connection, unique):
         simple.get(block=False)
     simple.close()
     connection.channel().queue_delete(simple.queue.name)
+    connection.channel().exchange_delete(simple.queue.exchange.name)
 
 
 def test_serializers_compression_and_headers(connection, queue):
