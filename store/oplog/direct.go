@@ -39,7 +39,7 @@ func (h DirectHost) Open(group uint64, _ []uint64, m Machine) (Log, error) {
 		clock:   h.Clock,
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
-		kept:    retained{base: 1},
+		kept:    newRetained(),
 	}
 	labels := pprof.Labels("oplog.direct", strconv.FormatUint(group, 10))
 	go pprof.Do(context.Background(), labels, func(context.Context) { d.run() })
@@ -135,17 +135,15 @@ func (d *Direct) apply(batches []Batch, entries []Entry) []Entry {
 		return entries
 	}
 	d.last = max(d.last, d.clock())
-	first := d.kept.next()
 	for i := range batches {
-		index := d.kept.add(batches[i].Data)
-		entries = append(entries, Entry{Index: index, Time: d.last, Data: batches[i].Data, Batches: batches[i : i+1 : i+1]})
+		b := &batches[i]
+		b.At = 0
+		entries = append(entries, Entry{Index: d.kept.add(b.Data), Time: d.last, Data: b.Data, Batches: batches[i : i+1 : i+1]})
 	}
 	d.machine.Apply(entries)
-	for i := range entries {
-		d.kept.settle(first + uint64(i))
-		entries[i] = Entry{}
-	}
-	clear(batches)
+	d.kept.settle(entries[len(entries)-1].Index)
 	d.kept.pack(d.machine)
+	clear(entries)
+	clear(batches)
 	return entries
 }

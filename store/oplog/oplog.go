@@ -71,7 +71,8 @@ type Machine interface {
 type Log interface {
 	// Propose gives a batch away. A nil error means "on its way"; that it took effect is learned from Apply.
 	Propose(b Batch) error
-	// Read gives the bytes of a live span. They are borrowed for ever: nobody writes to them.
+	// Read gives the bytes of a live span, or of several that touch. What dies while entries are applied can be read until
+	// that Apply returns. The bytes are borrowed for ever: nobody writes to them. Only from the machine's goroutine.
 	Read(s Span) ([]byte, error)
 	// Account adds bytes (or takes them away) to what is live of an entry. Only from the machine's goroutine.
 	Account(index uint64, bytes int64)

@@ -1,19 +1,36 @@
 package oplog
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
 
 // retained is the memory of a Direct log: the entries of which something lives, by index.
+//
+// An entry that nobody needs is dropped; one of which little is needed is packed (pack.go). So what is held follows what
+// is alive, however old and scattered that is.
 type retained struct {
-	base    uint64 // index of items[0]
-	items   []kept
-	bytes   int64 // held by items
-	live    int64 // of these, needed
-	packAt  uint64
-	applied uint64 // entries up to here have been applied
+	next     uint64 // index of the next entry
+	applied  uint64 // entries up to here have been applied
+	segments map[uint64]*segment
+	recent   *segment // the last one that was looked for
+	dying    []uint64 // entries whose last bytes may have died since the last sweep
+
+	held  int64 // bytes of memory
+	worth int64 // of these, what packing would free
+	round []*segment
+}
+
+// segmentEntries is how many entries a segment has.
+const segmentEntries = 256
+
+// segment is the entries number*segmentEntries and those after it.
+type segment struct {
+	number uint64
+	kept   []kept
+	places []uint8 // of kept in the segment; nil: the i-th is the i-th
+	alive  int     // entries that are not dropped
+	worth  int64
 }
 
 // kept is one entry: whole, or packed to the spans that were live when it was packed.
@@ -23,167 +40,168 @@ type kept struct {
 	live  int64
 }
 
-type packedSpan struct {
-	offset uint32 // in the whole entry
-	data   []byte
-}
+// keptSize is the memory of an entry beside its bytes.
+const keptSize = 56
 
-const (
-	// packSlack is garbage that is never worth packing.
-	packSlack = 16 << 20
-	// packRound bounds the entries looked at in one go.
-	packRound = 256
-)
-
-func (r *retained) next() uint64 { return r.base + uint64(len(r.items)) }
+func newRetained() retained { return retained{next: 1, segments: map[uint64]*segment{}} }
 
 func (r *retained) add(data []byte) uint64 {
-	index := r.next()
-	r.items = append(r.items, kept{data: data})
-	r.bytes += int64(len(data))
+	index := r.next
+	r.next++
+	s := r.recent
+	if number := index / segmentEntries; s == nil || s.number != number {
+		if s = r.segments[number]; s == nil {
+			s = &segment{number: number, kept: make([]kept, index%segmentEntries, segmentEntries)}
+			r.segments[number] = s
+			r.held += s.size()
+		}
+		r.recent = s
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	s.kept = append(s.kept, kept{data: data})
+	s.alive++
+	r.held += int64(len(data))
 	return index
 }
 
-func (r *retained) at(index uint64) *kept {
-	if index < r.base || index >= r.next() {
-		return nil
+// find gives an entry that is not dropped, and its segment.
+func (r *retained) find(index uint64) (*segment, *kept) {
+	s := r.recent
+	if number := index / segmentEntries; s == nil || s.number != number {
+		if s = r.segments[number]; s == nil {
+			return nil, nil
+		}
+		r.recent = s
 	}
-	return &r.items[index-r.base]
+	k := s.at(uint8(index % segmentEntries))
+	if k == nil || k.gone() {
+		return nil, nil
+	}
+	return s, k
 }
 
+func (s *segment) at(place uint8) *kept {
+	if s.places == nil {
+		if int(place) >= len(s.kept) {
+			return nil
+		}
+		return &s.kept[place]
+	}
+	if i, found := slices.BinarySearch(s.places, place); found {
+		return &s.kept[i]
+	}
+	return nil
+}
+
+// size is the memory of a segment beside its entries' bytes.
+func (s *segment) size() int64 { return keptSize * int64(cap(s.kept)) }
+
+// gone tells whether nothing is held of an entry.
+func (k *kept) gone() bool { return k.data == nil }
+
+func (k *kept) size() int64 { return int64(len(k.data)) + packedSpanSize*int64(len(k.spans)) }
+
 func (r *retained) account(index uint64, bytes int64) {
-	k := r.at(index)
+	s, k := r.find(index)
 	if k == nil {
 		bug("entry %d is gone, and %d bytes of it are said to be live", index, bytes)
 	}
+	before := k.worth()
 	k.live += bytes
-	r.live += bytes
 	if k.live < 0 {
 		bug("entry %d: %d more bytes released than were live", index, -k.live)
 	}
-	if k.live == 0 && index <= r.applied {
-		r.drop(k)
+	if index > r.applied {
+		return
+	}
+	r.addWorth(s, k.worth()-before)
+	if k.live == 0 {
+		r.dying = append(r.dying, index)
 	}
 }
 
-// settle is called once an entry has been applied: only now may it be dropped.
+func (r *retained) addWorth(s *segment, bytes int64) {
+	s.worth += bytes
+	r.worth += bytes
+}
+
+// settle is called once the entries up to index have been applied: what of them and of older ones is not needed is
+// dropped only now, since what the machine ordered may still have had to be read.
 func (r *retained) settle(index uint64) {
-	r.applied = index
-	if k := r.at(index); k != nil && k.live == 0 {
-		r.drop(k)
+	for r.applied < index {
+		r.applied++
+		if s, k := r.find(r.applied); k != nil {
+			r.addWorth(s, k.worth())
+			r.drop(r.applied)
+		}
 	}
+	for _, index := range r.dying {
+		r.drop(index)
+	}
+	r.dying = r.dying[:0]
 }
 
-func (r *retained) drop(k *kept) {
-	r.bytes -= k.size()
-	k.data, k.spans = nil, nil
-	r.trim()
-}
-
-// trim forgets the dropped entries at the front. The backing array is moved, not leaked, once half of it is dead.
-func (r *retained) trim() {
-	n := 0
-	for n < len(r.items) && r.items[n].gone() && r.base+uint64(n) <= r.applied {
-		n++
-	}
-	if n == 0 {
+// drop forgets an entry of which nothing lives.
+func (r *retained) drop(index uint64) {
+	s, k := r.find(index)
+	if k == nil || k.live > 0 {
 		return
 	}
-	r.base += uint64(n)
-	if n == len(r.items) {
-		clear(r.items)
-		r.items = r.items[:0]
-		return
+	r.addWorth(s, -k.worth())
+	r.held -= k.size()
+	*k = kept{}
+	s.alive--
+	if r.next <= (s.number+1)*segmentEntries {
+		return // more are to come into it
 	}
-	r.items = r.items[n:]
+	switch {
+	case s.alive == 0:
+		delete(r.segments, s.number)
+		r.held -= s.size()
+		if r.recent == s {
+			r.recent = nil
+		}
+	case s.alive*4 <= len(s.kept):
+		r.held -= s.size()
+		s.thin()
+		r.held += s.size()
+	}
 }
 
-func (k *kept) gone() bool { return k.data == nil && k.spans == nil }
-
-func (k *kept) size() int64 {
-	n := int64(len(k.data))
-	for i := range k.spans {
-		n += int64(len(k.spans[i].data))
+// thin keeps only the entries that are alive.
+func (s *segment) thin() {
+	kept, places := make([]kept, 0, s.alive), make([]uint8, 0, s.alive)
+	for i := range s.kept {
+		if s.kept[i].gone() {
+			continue
+		}
+		place := uint8(i)
+		if s.places != nil {
+			place = s.places[i]
+		}
+		kept, places = append(kept, s.kept[i]), append(places, place)
 	}
-	return n
+	s.kept, s.places = kept, places
 }
 
-func (r *retained) read(s Span) ([]byte, error) {
-	k := r.at(s.Index)
+func (r *retained) read(span Span) ([]byte, error) {
+	_, k := r.find(span.Index)
 	if k == nil {
 		return nil, ErrGone
 	}
-	if k.spans == nil {
-		if uint64(s.Offset)+uint64(s.Length) > uint64(len(k.data)) {
-			return nil, ErrGone
-		}
-		return k.data[s.Offset : s.Offset+s.Length : s.Offset+s.Length], nil
-	}
-	return readPacked(k.spans, s)
+	return k.read(span.Offset, span.Length)
 }
 
-func readPacked(spans []packedSpan, s Span) ([]byte, error) {
-	i, found := slices.BinarySearchFunc(spans, s.Offset, func(p packedSpan, at uint32) int { return cmp.Compare(p.offset, at) })
-	if !found {
-		i--
+func (k *kept) read(offset, length uint32) ([]byte, error) {
+	if k.spans != nil {
+		return k.readPacked(offset, length)
 	}
-	if i < 0 {
+	if uint64(offset)+uint64(length) > uint64(len(k.data)) {
 		return nil, ErrGone
 	}
-	from := s.Offset - spans[i].offset
-	if uint64(from)+uint64(s.Length) > uint64(len(spans[i].data)) {
-		return nil, ErrGone
-	}
-	return spans[i].data[from : from+s.Length : from+s.Length], nil
-}
-
-// pack copies the live spans of sparse entries together once the garbage they hold is worth it. Addresses stay.
-func (r *retained) pack(m Machine) {
-	if r.bytes <= 2*r.live+packSlack {
-		return
-	}
-	r.packAt = max(r.packAt, r.base)
-	to := min(r.packAt+packRound, r.next())
-	if r.packAt >= to {
-		r.packAt = r.base
-		return
-	}
-	found := map[uint64][]packedSpan{}
-	m.Live(r.packAt, to, func(s Span) {
-		if k := r.at(s.Index); k == nil || 2*k.live > k.size() {
-			return
-		}
-		if data, err := r.read(s); err == nil {
-			found[s.Index] = append(found[s.Index], packedSpan{offset: s.Offset, data: data})
-		}
-	})
-	for index, spans := range found {
-		k := r.at(index)
-		before := k.size()
-		k.spans, k.data = mergeSpans(spans), nil
-		r.bytes += k.size() - before
-	}
-	r.packAt = to
-}
-
-// mergeSpans sorts spans, joins those that touch or overlap, and copies them out of the entry they pin.
-func mergeSpans(spans []packedSpan) []packedSpan {
-	slices.SortFunc(spans, func(a, b packedSpan) int { return cmp.Compare(a.offset, b.offset) })
-	out := make([]packedSpan, 0, len(spans))
-	for _, s := range spans {
-		if n := len(out); n > 0 {
-			last := &out[n-1]
-			end := last.offset + uint32(len(last.data))
-			if s.offset <= end {
-				if over := end - s.offset; uint32(len(s.data)) > over {
-					last.data = append(last.data, s.data[over:]...)
-				}
-				continue
-			}
-		}
-		out = append(out, packedSpan{offset: s.offset, data: slices.Clone(s.data)})
-	}
-	return out
+	return k.data[offset : offset+length : offset+length], nil
 }
 
 func bug(format string, values ...any) { panic("oplog: " + fmt.Sprintf(format, values...)) }
