@@ -278,19 +278,14 @@ func (r *reader) controlFrame(f protocol.Frame) error {
 // before close-ok.
 func (r *reader) connectionClose() error {
 	r.closing.Store(true)
-	done := make(chan struct{})
 	r.before(func(w *writer) {
-		w.teardown(func() {
-			w.replyRaw(0, &protocol.ConnectionCloseOk{})
-			close(done)
-		})
+		w.teardown(func() { w.replyRaw(0, &protocol.ConnectionCloseOk{}) })
 	})
 	r.endBurst()
 	select {
-	case <-done:
+	case <-r.written:
 	case <-time.After(lingerTime):
-		r.logger.Warn().Msg("closing took too long")
+		r.logger.Warn().Msg("closing takes long")
 	}
-	<-r.writer.ended
 	return errOver
 }

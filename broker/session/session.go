@@ -86,6 +86,7 @@ type Session struct {
 	heartbeat  time.Duration
 
 	closing atomic.Bool // connection.close was sent or came: nothing but closes counts
+	written chan struct{} // closed when the writer has ended
 	ended   chan struct{}
 
 	mu      sync.Mutex
@@ -98,7 +99,7 @@ type Session struct {
 // New makes a session for an accepted connection. Serve runs it.
 func New(env *Env, conn net.Conn) *Session {
 	id := env.Numbers.Add(2)
-	s := &Session{env: env, conn: conn, id: id, ended: make(chan struct{})}
+	s := &Session{env: env, conn: conn, id: id, written: make(chan struct{}), ended: make(chan struct{})}
 	s.room = sync.NewCond(&s.mu)
 	s.logger = env.Logger.With().Uint64("conn", id).Str("peer", conn.RemoteAddr().String()).Logger()
 	s.frameMax = protocol.FrameMinSize
@@ -111,14 +112,13 @@ func New(env *Env, conn net.Conn) *Session {
 func (s *Session) Serve() {
 	s.env.Inboxes.Add(s.id, &s.writer)
 	s.env.Inboxes.Add(s.id+1, &s.writer)
-	done := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(s.written)
 		s.guard(s.writer.run)
 	}()
 	s.guard(s.reader.run)
 	s.writer.box.order(func(w *writer) { w.teardown(nil) })
-	<-done
+	<-s.written
 	s.conn.Close()
 	s.env.Registry.leave(s)
 	s.env.Inboxes.Remove(s.id)

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -12,33 +13,74 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/cluster/raftlog"
+	"github.com/warrenmq/warren/store"
+	"github.com/warrenmq/warren/store/metadb"
 )
 
 func main() {
 	if err := serve(os.Args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
 		fmt.Fprintln(os.Stderr, "warren:", err)
 		os.Exit(1)
 	}
 }
 
 func serve(args []string) error {
-	flags := flag.NewFlagSet("warren", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:5672", "address for AMQP connections")
-	_ = flags.String("management-listen", "127.0.0.1:15672", "address for the HTTP API")
-	ephemeral := flags.Bool("ephemeral", false, "keep nothing on disk")
-	_ = flags.String("data-dir", "warren-data", "directory for messages and metadata")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	_ = ephemeral
-	logger := zerolog.New(zerolog.ConsoleWriter{Out: os.Stdout, NoColor: true}).With().Timestamp().Logger().Level(zerolog.InfoLevel)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	b, err := broker.Start(ctx, broker.Config{Listen: *listen, Logger: &logger})
+	o, err := readOptions(args)
 	if err != nil {
 		return err
 	}
+	logger := zerolog.New(zerolog.ConsoleWriter{Out: os.Stdout, NoColor: true, TimeFormat: "2006-01-02 15:04:05.000"}).
+		Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	zerolog.TimeFieldFormat = zerolog.TimeFormatUnixMs
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	config := broker.Config{Listen: o.listen, Logger: &logger, Fatal: func(err error) { fatal(&logger, err) }}
+	closeStore := func() error { return nil }
+	if !o.ephemeral {
+		if closeStore, err = openStore(ctx, o.dataDir, &config, &logger); err != nil {
+			return err
+		}
+	}
+	b, err := broker.Start(ctx, config)
+	if err != nil {
+		return errors.Join(err, closeStore())
+	}
 	logger.Info().Msg("Server startup complete")
 	<-ctx.Done()
-	return b.Close()
+	stop()
+	logger.Info().Msg("stopping")
+	return errors.Join(b.Close(), closeStore())
+}
+
+// fatal ends the process: its state can no longer be relied on.
+func fatal(logger *zerolog.Logger, err error) {
+	logger.Error().Err(err).Msg("the broker cannot go on")
+	fmt.Fprintln(os.Stderr, "warren:", err)
+	os.Exit(1)
+}
+
+// openStore opens the data directory and lets the broker keep its messages and metadata there.
+func openStore(ctx context.Context, dir string, config *broker.Config, logger *zerolog.Logger) (closer func() error, err error) {
+	s, err := store.Open(dir, store.Options{
+		Fatal: config.Fatal, Log: func(format string, args ...any) { logger.Error().Msgf("store: "+format, args...) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := metadb.Open(ctx, s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := config.Validate(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	host := raftlog.NewHost(raftlog.Options{
+		Node: config.Node, Store: s, Clock: config.Clock, Fatal: config.Fatal, Logger: *logger,
+	})
+	config.Meta, config.Log = metadata, host
+	return func() error { return errors.Join(host.Close(), s.Close()) }, nil
 }

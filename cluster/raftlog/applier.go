@@ -1,0 +1,225 @@
+package raftlog
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2/simplelru"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/warrenmq/warren/store/entries"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// applier runs the machine of a group. owner: run, but for the inbox
+type applier struct {
+	member   *member
+	machine  oplog.Machine
+	segments entries.Segments
+	cache    *lru.LRU[uint64, []byte] // data of entries
+	cached   int                      // bytes in it
+	index    uint64                   // applied
+	term     uint64
+	head     *entries.Head // newest snapshot
+	since    int64         // bytes applied since
+	writing  bool          // a snapshot is on its way to the disk
+	list     []oplog.Entry
+	batches  []oplog.Batch
+
+	mu      sync.Mutex // guards the inbox
+	arrived *sync.Cond
+	tasks   []task
+	stopped bool
+}
+
+// task is committed entries, or something to be done between entries.
+type task struct {
+	entries   []*raftpb.Entry
+	responses []*raftpb.Message
+	do        func()
+}
+
+const (
+	// cacheBytes is how much of the newest and the last read entries of a group is kept in memory.
+	cacheBytes = 8 << 20
+	// cacheEntries bounds their number.
+	cacheEntries = 1 << 16
+)
+
+func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
+	a := &applier{member: m, machine: machine, head: head}
+	a.arrived = sync.NewCond(&a.mu)
+	cache, err := lru.NewLRU(cacheEntries, func(_ uint64, data []byte) { a.cached -= len(data) })
+	if err != nil {
+		bug("%v", err)
+	}
+	a.cache = cache
+	if head != nil {
+		a.index, a.term = head.Index, head.Term
+	}
+	return a
+}
+
+// reckon counts what lives after a restart.
+func (a *applier) reckon(head *entries.Head) {
+	a.segments.Restore(head.Segments)
+	a.machine.Live(0, ^uint64(0), func(s oplog.Span) { a.segments.Account(s.Index, int64(s.Length)) })
+}
+
+// push hands in committed entries; responses are for raft once they have been applied.
+func (a *applier) push(list []*raftpb.Entry, responses []*raftpb.Message) {
+	a.add(task{entries: list, responses: responses})
+}
+
+// do runs f between entries.
+func (a *applier) do(f func()) { a.add(task{do: f}) }
+
+func (a *applier) add(t task) {
+	a.mu.Lock()
+	a.tasks = append(a.tasks, t)
+	a.mu.Unlock()
+	a.arrived.Signal()
+}
+
+// stop ends the applier once its tasks are done, and waits for the last snapshot.
+func (a *applier) stop() {
+	done := make(chan struct{})
+	a.add(task{do: func() {
+		a.snapshot(func() { close(done) })
+	}})
+	<-done
+	a.mu.Lock()
+	a.stopped = true
+	a.mu.Unlock()
+	a.arrived.Signal()
+}
+
+func (a *applier) run() {
+	var tasks []task
+	for {
+		a.mu.Lock()
+		for len(a.tasks) == 0 && !a.stopped {
+			a.arrived.Wait()
+		}
+		if len(a.tasks) == 0 {
+			a.mu.Unlock()
+			return
+		}
+		tasks, a.tasks = a.tasks, tasks[:0]
+		a.mu.Unlock()
+		for i := range tasks {
+			a.carryOut(&tasks[i])
+			tasks[i] = task{}
+		}
+	}
+}
+
+func (a *applier) carryOut(t *task) {
+	if t.do != nil {
+		t.do()
+		return
+	}
+	bytes := a.apply(t.entries)
+	a.member.landed(bytes)
+	a.member.worker.answered([]step{{member: a.member, messages: t.responses}})
+	a.since += bytes
+	if a.since >= a.member.host.SnapshotBytes && !a.writing {
+		a.snapshot(nil)
+	}
+}
+
+// apply runs the machine on committed entries and gives their bytes.
+func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
+	a.list, a.batches = a.list[:0], a.batches[:0]
+	for _, e := range committed {
+		a.index, a.term = e.GetIndex(), e.GetTerm()
+		data := e.GetData()
+		a.segments.Add(a.index, len(data))
+		if e.GetType() != raftpb.EntryNormal || len(data) == 0 {
+			continue // a new leader's first entry says nothing
+		}
+		before := len(a.batches)
+		parsed, err := oplog.ParseEntry(a.index, data, a.batches)
+		if err != nil {
+			a.member.host.Fatal(fmt.Errorf("group %d, entry %d: %w", a.member.group, a.index, err))
+			return bytes
+		}
+		a.batches = parsed.Batches
+		parsed.Batches = parsed.Batches[before:]
+		a.list = append(a.list, parsed)
+		a.remember(a.index, data)
+		bytes += int64(len(data))
+	}
+	if len(a.list) > 0 {
+		a.machine.Apply(a.list)
+	}
+	clear(a.list)
+	clear(a.batches)
+	return bytes
+}
+
+func (a *applier) remember(index uint64, data []byte) {
+	a.cached += len(data)
+	a.cache.Add(index, data)
+	for a.cached > cacheBytes && a.cache.Len() > 1 {
+		a.cache.RemoveOldest()
+	}
+}
+
+// read gives a span of an entry.
+func (a *applier) read(s oplog.Span) ([]byte, error) {
+	data, ok := a.cache.Get(s.Index)
+	if !ok {
+		e, err := a.member.entries.Get(s.Index)
+		if err != nil {
+			return nil, err
+		}
+		data = e.Data
+		a.remember(s.Index, data)
+	}
+	if uint64(s.Offset)+uint64(s.Length) > uint64(len(data)) {
+		return nil, fmt.Errorf("group %d, entry %d: %w", a.member.group, s.Index, oplog.ErrGone)
+	}
+	return data[s.Offset : s.Offset+s.Length : s.Offset+s.Length], nil
+}
+
+// snapshot writes the machine's state, and frees what it makes superfluous once it is on the disk.
+func (a *applier) snapshot(done func()) {
+	if done == nil {
+		done = func() {}
+	}
+	if a.index == 0 || a.head != nil && a.head.Index == a.index {
+		done()
+		return
+	}
+	head := &entries.Head{Index: a.index, Term: a.term, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
+	b := a.member.entries.NewBatch()
+	err := a.member.entries.WriteSnapshot(b, head, a.head, func(w io.Writer) error { return a.machine.Snapshot(w) })
+	if err != nil {
+		a.member.host.Fatal(fmt.Errorf("group %d: snapshot at %d: %w", a.member.group, a.index, err))
+		return
+	}
+	a.head, a.since, a.writing = head, 0, true
+	a.member.host.Store.Commit(b, func() {
+		a.member.compacted(head.Index, head.Term)
+		a.do(func() {
+			a.writing = false
+			a.free(head.Index)
+		})
+		done()
+	})
+}
+
+// free removes the entries up to index of which nothing lives.
+func (a *applier) free(index uint64) {
+	dead := a.segments.Dead(index)
+	if len(dead) == 0 {
+		return
+	}
+	b := a.member.entries.NewBatch()
+	for _, s := range dead {
+		a.member.entries.TruncateTo(b, s.First, s.Last)
+	}
+	a.member.host.Store.CommitLazily(b)
+}

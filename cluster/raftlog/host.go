@@ -1,0 +1,102 @@
+// Package raftlog owns the logs of groups: oplog.Host over raft and Pebble.
+//
+// A group has one or more members; one member is the same code without peers. All groups of a node run on a few workers,
+// and all that are dirty at the same moment share one synced write.
+//
+//  1. Open restores the machine from the newest snapshot and starts the raft node. A group of one elects itself at once.
+//  2. Propose queues a batch and wakes the group's worker, which merges what waits into entries and proposes them.
+//  3. The worker writes what raft wants written, for all its dirty groups in one batch. When that is on the disk, raft
+//     hears of it and commits.
+//  4. The group's applier runs the machine on the committed entries, keeps account of what lives, and takes snapshots.
+package raftlog
+
+import (
+	"context"
+	"fmt"
+	"runtime/pprof"
+	"strconv"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/store"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Options are what a Host is told.
+type Options struct {
+	Node   uint64 // id of this node, its member id in every group
+	Store  *store.Store
+	Clock  func() int64 // milliseconds since the epoch
+	Fatal  func(error)  // ends the process
+	Logger zerolog.Logger
+	// Workers is how many goroutines run the groups. Default 1.
+	Workers int
+	// SnapshotBytes is after how many bytes of log a snapshot is taken, at least. Default 16 MiB.
+	SnapshotBytes int64
+}
+
+// Host opens logs. It is safe for concurrent use.
+type Host struct {
+	Options
+	workers []*worker
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[uint64]*member
+}
+
+// NewHost starts the workers.
+func NewHost(o Options) *Host {
+	if o.Workers == 0 {
+		o.Workers = 1
+	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = 16 << 20
+	}
+	h := &Host{Options: o, open: map[uint64]*member{}}
+	for i := range o.Workers {
+		w := newWorker(h)
+		h.workers = append(h.workers, w)
+		h.start("raftlog.worker", uint64(i), w.run)
+	}
+	return h
+}
+
+// start runs a goroutine that Close waits for.
+func (h *Host) start(label string, id uint64, f func()) {
+	labels := pprof.Labels(label, strconv.FormatUint(id, 10))
+	h.running.Go(func() { pprof.Do(context.Background(), labels, func(context.Context) { f() }) })
+}
+
+// Open opens the log of a group and starts to drive its machine.
+func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplog.Log, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open[group] != nil {
+		return nil, fmt.Errorf("group %d is open already", group)
+	}
+	m, err := openMember(h, h.workers[group%uint64(len(h.workers))], group, members, machine)
+	if err != nil {
+		return nil, fmt.Errorf("group %d: %w", group, err)
+	}
+	h.open[group] = m
+	h.start("raftlog.applier", group, m.applier.run)
+	m.worker.call(m.begin)
+	return m, nil
+}
+
+func (h *Host) forget(group uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.open, group)
+}
+
+// Close stops the workers. The logs must be closed before.
+func (h *Host) Close() error {
+	for _, w := range h.workers {
+		w.stop()
+	}
+	h.running.Wait()
+	return nil
+}

@@ -1,0 +1,296 @@
+package raftlog
+
+import (
+	"sync"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/warrenmq/warren/store/entries"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+const (
+	// entryMax is how large an entry becomes by merging batches.
+	entryMax = 256 << 10
+	// roundMax is how much is proposed in one round.
+	roundMax = 4 << 20
+	// flightMax is how many bytes may be proposed and not yet committed; then batches wait and grow.
+	flightMax = 16 << 20
+
+	electionTicks  = 10
+	heartbeatTicks = 2
+)
+
+// member is this node's member of a group. owner: worker, but for Propose, Read, Account, Do and Close
+type member struct {
+	host    *Host
+	worker  *worker
+	group   uint64
+	logger  zerolog.Logger
+	entries *entries.Store
+	log     *raftLog
+	raft    *raft.RawNode
+	applier *applier
+	touched bool
+	closed  bool
+
+	leading  bool
+	term     uint64 // in which it leads
+	told     bool   // the machine knows that it leads
+	lastTime int64  // of the newest entry, log time
+	skew     int64  // what the clock lacks to go on from lastTime
+
+	mu      sync.Mutex // guards what follows
+	waiting []oplog.Batch
+	flight  int64 // bytes proposed that are not committed
+	refuses bool
+}
+
+// openMember restores a member from the disk.
+func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplog.Machine) (*member, error) {
+	m := &member{
+		host: h, worker: w, group: group, logger: h.Logger.With().Uint64("group", group).Logger(),
+		entries: entries.New(h.Store, group),
+	}
+	var err error
+	var head *entries.Head
+	if m.log, head, err = openLog(m.entries, members); err != nil {
+		return nil, err
+	}
+	m.applier = newApplier(m, machine, head)
+	if head != nil {
+		if err := machine.Restore(m.entries.SnapshotReader(*head)); err != nil {
+			return nil, err
+		}
+		m.applier.reckon(head)
+	}
+	m.raft, err = raft.NewRawNode(&raft.Config{
+		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.applied(),
+		AsyncStorageWrites: true, MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: roundMax, MaxInflightMsgs: 64,
+		CheckQuorum: true, PreVote: true, Logger: raftLogger{m.logger}, DisableProposalForwarding: true,
+	})
+	return m, err
+}
+
+// begin is the first thing the worker does with a member: one that is alone leads without asking anybody.
+func (m *member) begin() {
+	if m.log.alone(m.host.Node) {
+		if err := m.raft.Campaign(); err != nil {
+			m.logger.Error().Err(err).Msg("the only member could not become leader")
+		}
+	}
+	var r round
+	r.touch(m)
+	m.worker.goRound(&r)
+}
+
+// Propose implements oplog.Log.
+func (m *member) Propose(b oplog.Batch) error {
+	m.mu.Lock()
+	if m.refuses {
+		m.mu.Unlock()
+		return oplog.ErrClosed
+	}
+	m.waiting = append(m.waiting, b)
+	first := len(m.waiting) == 1
+	m.mu.Unlock()
+	if first {
+		m.worker.proposal(m)
+	}
+	return nil
+}
+
+// propose merges what waits into entries, as long as not too much is under way.
+func (m *member) propose() {
+	if !m.leading {
+		return
+	}
+	batches := m.takeWaiting()
+	for len(batches) > 0 {
+		n, size := 1, oplog.BatchSize(&batches[0])
+		for n < len(batches) && size+oplog.BatchSize(&batches[n]) <= entryMax {
+			size += oplog.BatchSize(&batches[n])
+			n++
+		}
+		data := oplog.AppendEntry(make([]byte, 0, oplog.EntrySize(batches[:n])), m.now(), batches[:n])
+		if err := m.raft.Propose(data); err != nil {
+			m.putBack(batches)
+			return
+		}
+		batches = batches[n:]
+	}
+}
+
+// now is the log's time: the clock's, but never behind the entry before, and from there at the clock's pace.
+func (m *member) now() int64 {
+	t := m.host.Clock() + m.skew
+	if t < m.lastTime {
+		m.skew += m.lastTime - t
+		t = m.lastTime
+	}
+	m.lastTime = t
+	return t
+}
+
+func (m *member) takeWaiting() []oplog.Batch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.flight >= flightMax {
+		return nil
+	}
+	bytes, n := int64(0), 0
+	for n < len(m.waiting) && bytes < roundMax {
+		bytes += int64(len(m.waiting[n].Data))
+		n++
+	}
+	taken := m.waiting[:n:n]
+	m.waiting = m.waiting[n:]
+	if len(m.waiting) == 0 {
+		m.waiting = nil
+	}
+	m.flight += bytes
+	return taken
+}
+
+func (m *member) putBack(batches []oplog.Batch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range batches {
+		m.flight -= int64(len(batches[i].Data))
+	}
+	m.waiting = append(batches, m.waiting...)
+}
+
+// landed notes bytes that were committed; batches that waited for that may go on.
+func (m *member) landed(bytes int64) {
+	m.mu.Lock()
+	m.flight = max(m.flight-bytes, 0)
+	more := len(m.waiting) > 0
+	m.mu.Unlock()
+	if more {
+		m.worker.proposal(m)
+	}
+}
+
+// ready does what raft wants done.
+func (m *member) ready(r *round) {
+	for m.raft.HasReady() {
+		rd := m.raft.Ready()
+		if rd.SoftState != nil {
+			m.follow(rd.SoftState)
+		}
+		for _, message := range rd.Messages {
+			switch message.GetType() {
+			case raftpb.MsgStorageAppend:
+				m.append(r, message)
+			case raftpb.MsgStorageApply:
+				m.apply(message)
+			default:
+				m.logger.Debug().Stringer("message", message.GetType()).Msg("nobody to send to")
+			}
+		}
+	}
+}
+
+// follow notes who leads. That this member leads counts once everything before its term has been applied.
+func (m *member) follow(s *raft.SoftState) {
+	leading := s.RaftState == raft.StateLeader
+	if leading == m.leading {
+		return
+	}
+	m.leading, m.told = leading, false
+	if leading {
+		m.term = m.raft.BasicStatus().HardState.GetTerm()
+		return
+	}
+	m.applier.do(func() { m.applier.machine.Lead(false) })
+}
+
+// append writes entries and hard state.
+func (m *member) append(r *round, message *raftpb.Message) {
+	if message.Snapshot != nil && !raft.IsEmptySnap(message.Snapshot) {
+		bug("group %d: a snapshot came, but there is nobody to send one", m.group)
+	}
+	b := r.write(m)
+	if list := message.GetEntries(); len(list) > 0 {
+		if first, last := list[0].GetIndex(), m.log.last; first <= last {
+			m.entries.TruncateTo(b, first, last)
+		}
+		for _, e := range list {
+			m.entries.AppendTo(b, &entries.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entries.Kind(e.GetType()), Data: e.GetData()})
+		}
+		m.log.append(list)
+	}
+	if message.Term != nil || message.Vote != nil || message.Commit != nil {
+		m.log.hard = entries.HardState{Term: message.GetTerm(), Vote: message.GetVote(), Commit: message.GetCommit()}
+		m.entries.SetHardState(b, m.log.hard)
+	}
+	if len(message.GetResponses()) > 0 {
+		r.synced = true
+		r.answers = append(r.answers, step{member: m, messages: message.GetResponses()})
+	}
+}
+
+// apply hands committed entries to the applier.
+func (m *member) apply(message *raftpb.Message) {
+	list := message.GetEntries()
+	m.applier.push(list, message.GetResponses())
+	if m.leading && !m.told && list[len(list)-1].GetTerm() == m.term {
+		m.told = true
+		m.applier.do(func() { m.applier.machine.Lead(true) })
+	}
+}
+
+// compacted tells raft that a snapshot covers everything up to index.
+func (m *member) compacted(index, term uint64) {
+	m.worker.call(func() { m.log.compact(index, term) })
+}
+
+// confState is the group's configuration as a snapshot keeps it.
+func (m *member) confState() []byte {
+	data, err := proto.Marshal(m.log.conf)
+	if err != nil {
+		bug("group %d: %v", m.group, err)
+	}
+	return data
+}
+
+// Read implements oplog.Log.
+func (m *member) Read(s oplog.Span) ([]byte, error) { return m.applier.read(s) }
+
+// Account implements oplog.Log.
+func (m *member) Account(index uint64, bytes int64) { m.applier.segments.Account(index, bytes) }
+
+// Do implements oplog.Log.
+func (m *member) Do(f func()) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuses {
+		return oplog.ErrClosed
+	}
+	m.applier.do(f)
+	return nil
+}
+
+// Close implements oplog.Log: it applies what is under way, takes a snapshot, and stops.
+func (m *member) Close() error {
+	m.mu.Lock()
+	closed := m.refuses
+	m.refuses = true
+	m.mu.Unlock()
+	if closed {
+		return nil
+	}
+	m.applier.stop()
+	done := make(chan struct{})
+	m.worker.call(func() {
+		m.closed = true
+		close(done)
+	})
+	<-done
+	m.host.forget(m.group)
+	return nil
+}

@@ -1,0 +1,152 @@
+package raftlog
+
+import (
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// worker runs the raft nodes of its groups. owner: run, but for the inbox
+type worker struct {
+	host *Host
+	wake chan struct{} // one place
+
+	mu      sync.Mutex // guards the inbox
+	calls   []func()
+	dirty   []*member // with batches that wait
+	steps   []step
+	stopped bool
+}
+
+// step is messages that raft is to hear: the answers to writes that are done.
+type step struct {
+	member   *member
+	messages []*raftpb.Message
+}
+
+func newWorker(h *Host) *worker { return &worker{host: h, wake: make(chan struct{}, 1)} }
+
+func (w *worker) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// call runs f on the worker.
+func (w *worker) call(f func()) {
+	w.mu.Lock()
+	w.calls = append(w.calls, f)
+	w.mu.Unlock()
+	w.signal()
+}
+
+// proposal tells that a member has batches waiting.
+func (w *worker) proposal(m *member) {
+	w.mu.Lock()
+	w.dirty = append(w.dirty, m)
+	w.mu.Unlock()
+	w.signal()
+}
+
+// answered tells raft that writes are done.
+func (w *worker) answered(steps []step) {
+	w.mu.Lock()
+	w.steps = append(w.steps, steps...)
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *worker) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.signal()
+}
+
+// round is what one pass over the dirty groups wants written.
+type round struct {
+	batch   *pebble.Batch
+	answers []step
+	touched []*member
+	synced  bool // somebody waits for the write
+}
+
+// run goes round whenever there is something to do.
+func (w *worker) run() {
+	var calls []func()
+	var dirty []*member
+	var steps []step
+	for range w.wake {
+		w.mu.Lock()
+		calls, w.calls = w.calls, calls[:0]
+		dirty, w.dirty = w.dirty, dirty[:0]
+		steps, w.steps = w.steps, steps[:0]
+		stopped := w.stopped
+		w.mu.Unlock()
+		if stopped {
+			return
+		}
+		var r round
+		for _, f := range calls {
+			f()
+		}
+		clear(calls)
+		for i := range steps {
+			w.hear(&r, &steps[i])
+		}
+		clear(steps)
+		for _, m := range dirty {
+			r.touch(m)
+		}
+		w.goRound(&r)
+	}
+}
+
+func (w *worker) hear(r *round, s *step) {
+	m := s.member
+	if m.closed {
+		return
+	}
+	for _, message := range s.messages {
+		if err := m.raft.Step(message); err != nil {
+			m.logger.Debug().Err(err).Stringer("message", message.GetType()).Msg("raft did not take a message")
+		}
+	}
+	r.touch(m)
+}
+
+func (r *round) touch(m *member) {
+	if !m.touched {
+		m.touched = true
+		r.touched = append(r.touched, m)
+	}
+}
+
+// goRound proposes what waits and writes what raft wants written, for all touched groups together.
+func (w *worker) goRound(r *round) {
+	for _, m := range r.touched {
+		m.touched = false
+		if m.closed {
+			continue
+		}
+		m.propose()
+		m.ready(r)
+	}
+	switch {
+	case r.batch == nil:
+	case r.synced:
+		answers := r.answers
+		w.host.Store.Commit(r.batch, func() { w.answered(answers) })
+	default:
+		w.host.Store.CommitLazily(r.batch)
+	}
+}
+
+func (r *round) write(m *member) *pebble.Batch {
+	if r.batch == nil {
+		r.batch = m.entries.NewBatch()
+	}
+	return r.batch
+}

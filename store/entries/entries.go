@@ -1,0 +1,182 @@
+// Package entries owns what a group keeps on disk: log entries, hard state, snapshots.
+//
+// The log entry is the message store. An entry is written once; behind a snapshot it stays for as long as some of its
+// bytes are live, and is removed with its neighbours in one range, or packed to what still lives.
+//
+//  1. Open reads hard state, the newest snapshot's head, and where the log ends.
+//  2. AppendTo adds entries to a batch, which the raft layer commits; Range and Term read them back.
+//  3. Read gives a span of an entry to whoever delivers, from memory if it is recent.
+//  4. Account and Collect keep track of what lives, and free the rest.
+package entries
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/warrenmq/warren/store"
+	"github.com/warrenmq/warren/store/keys"
+)
+
+// Kind says what an entry holds.
+type Kind uint8
+
+// Kinds of entries. A packed one holds stretches of the data it once had.
+const (
+	Normal Kind = iota
+	ConfChange
+	ConfChangeV2
+	packed Kind = 0x80
+)
+
+// Entry is one item of a group's log.
+type Entry struct {
+	Index, Term uint64
+	Kind        Kind
+	Data        []byte
+}
+
+// entryHead is what stands before an entry's data: kind, term.
+const entryHead = 9
+
+// ErrDamaged is returned, wrapped, for stored bytes that are not what was written.
+var ErrDamaged = errors.New("entries: the stored bytes are damaged")
+
+// HardState is raft's own state.
+type HardState struct{ Term, Vote, Commit uint64 }
+
+// Store is the entries of one group.
+type Store struct {
+	group uint64
+	store *store.Store
+}
+
+// New gives the entries of a group.
+func New(s *store.Store, group uint64) *Store { return &Store{group: group, store: s} }
+
+// NewBatch begins a write.
+func (s *Store) NewBatch() *pebble.Batch { return s.store.DB.NewBatch() }
+
+// AppendTo adds an entry to a batch.
+func (s *Store) AppendTo(b *pebble.Batch, e *Entry) {
+	var key [32]byte
+	k := keys.Entry(key[:0], s.group, e.Index)
+	op := b.SetDeferred(len(k), entryHead+len(e.Data))
+	copy(op.Key, k)
+	putHead(op.Value, e)
+	copy(op.Value[entryHead:], e.Data)
+	if err := op.Finish(); err != nil {
+		bug("group %d, entry %d: %v", s.group, e.Index, err)
+	}
+}
+
+func putHead(dst []byte, e *Entry) {
+	dst[0] = byte(e.Kind)
+	binary.LittleEndian.PutUint64(dst[1:], e.Term)
+}
+
+// TruncateTo adds the removal of the entries from..to (both included) to a batch: a new leader has written others.
+func (s *Store) TruncateTo(b *pebble.Batch, from, to uint64) {
+	lower, upper := keys.Entries(s.group, from, to+1)
+	if err := b.DeleteRange(lower, upper, nil); err != nil {
+		bug("group %d, entries %d to %d: %v", s.group, from, to, err)
+	}
+}
+
+// SetHardState adds the hard state to a batch.
+func (s *Store) SetHardState(b *pebble.Batch, h HardState) {
+	value := binary.LittleEndian.AppendUint64(nil, h.Term)
+	value = binary.LittleEndian.AppendUint64(value, h.Vote)
+	value = binary.LittleEndian.AppendUint64(value, h.Commit)
+	if err := b.Set(keys.HardState(s.group), value, nil); err != nil {
+		bug("group %d: %v", s.group, err)
+	}
+}
+
+// HardState reads the hard state; ok is false if there is none yet.
+func (s *Store) HardState() (h HardState, ok bool, err error) {
+	value, ok, err := s.store.Get(keys.HardState(s.group))
+	if err != nil || !ok {
+		return h, false, err
+	}
+	if len(value) != 24 {
+		return h, false, fmt.Errorf("%w: hard state of group %d", ErrDamaged, s.group)
+	}
+	return HardState{
+		Term:   binary.LittleEndian.Uint64(value),
+		Vote:   binary.LittleEndian.Uint64(value[8:]),
+		Commit: binary.LittleEndian.Uint64(value[16:]),
+	}, true, nil
+}
+
+// Last gives index and term of the newest entry; ok is false if there is none.
+func (s *Store) Last() (index, term uint64, ok bool, err error) {
+	lower, upper := keys.Entries(s.group, 0, ^uint64(0))
+	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if it.Last() {
+		var e Entry
+		e, err = parse(it.Key(), it.Value())
+		index, term, ok = e.Index, e.Term, err == nil
+	}
+	return index, term, ok, errors.Join(err, it.Close())
+}
+
+// parse opens a stored entry; its data is borrowed.
+func parse(key, value []byte) (Entry, error) {
+	index, err := keys.EntryIndex(key)
+	if err != nil || len(value) < entryHead {
+		return Entry{}, fmt.Errorf("%w: entry at key %x", ErrDamaged, key)
+	}
+	return Entry{
+		Index: index, Kind: Kind(value[0]), Term: binary.LittleEndian.Uint64(value[1:]), Data: value[entryHead:],
+	}, nil
+}
+
+// Get reads one entry; its data is the caller's. A packed entry is no longer one.
+func (s *Store) Get(index uint64) (Entry, error) {
+	key := keys.Entry(nil, s.group, index)
+	value, ok, err := s.store.Get(key)
+	if err != nil {
+		return Entry{}, fmt.Errorf("group %d, entry %d: %w", s.group, index, err)
+	}
+	if !ok {
+		return Entry{}, fmt.Errorf("group %d, entry %d: %w", s.group, index, pebble.ErrNotFound)
+	}
+	return parse(key, value)
+}
+
+// Range visits the entries from <= index < to in order, until visit says no. Their data is the visitor's to keep. A gap
+// is an error.
+func (s *Store) Range(from, to uint64, visit func(Entry) bool) error {
+	lower, upper := keys.Entries(s.group, from, to)
+	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	want := from
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(fmt.Errorf("group %d, entry %d: %w", s.group, want, err), it.Close())
+		}
+		e, err := parse(it.Key(), append([]byte(nil), value...))
+		if err == nil && e.Index != want {
+			err = fmt.Errorf("%w: group %d lacks entry %d", ErrDamaged, s.group, want)
+		}
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		want++
+		if !visit(e) {
+			break
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+func bug(format string, values ...any) { panic("entries: " + fmt.Sprintf(format, values...)) }

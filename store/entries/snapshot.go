@@ -1,0 +1,165 @@
+package entries
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/warrenmq/warren/store/keys"
+)
+
+// Head describes a snapshot: everything up to Index has been applied to it.
+//
+// On disk, all 8 bytes: version, index, term, parts, then the configuration with its length, then the count of segments
+// and of each: first, last, bytes.
+type Head struct {
+	Index, Term uint64
+	Conf        []byte // the group's members, as the raft layer encodes them
+	Parts       uint32
+	Segments    []Segment
+}
+
+const (
+	snapshotVersion = 1
+	// partSize is the most bytes in one part of a snapshot.
+	partSize = 1 << 20
+)
+
+func (h *Head) append(dst []byte) []byte {
+	le := binary.LittleEndian
+	dst = le.AppendUint64(dst, snapshotVersion)
+	dst = le.AppendUint64(dst, h.Index)
+	dst = le.AppendUint64(dst, h.Term)
+	dst = le.AppendUint64(dst, uint64(h.Parts))
+	dst = append(le.AppendUint64(dst, uint64(len(h.Conf))), h.Conf...)
+	dst = le.AppendUint64(dst, uint64(len(h.Segments)))
+	for _, s := range h.Segments {
+		dst = le.AppendUint64(dst, s.First)
+		dst = le.AppendUint64(dst, s.Last)
+		dst = le.AppendUint64(dst, uint64(s.Bytes))
+	}
+	return dst
+}
+
+func (h *Head) parse(data []byte) error {
+	short := false
+	next := func() uint64 {
+		if short = short || len(data) < 8; short {
+			return 0
+		}
+		n := binary.LittleEndian.Uint64(data)
+		data = data[8:]
+		return n
+	}
+	if v := next(); v != snapshotVersion {
+		return fmt.Errorf("snapshot of version %d, this program knows %d only", v, snapshotVersion)
+	}
+	h.Index, h.Term, h.Parts = next(), next(), uint32(next())
+	if n := next(); n <= uint64(len(data)) {
+		h.Conf, data = append([]byte(nil), data[:n]...), data[n:]
+	} else {
+		short = true
+	}
+	for n := next(); n > 0 && !short; n-- {
+		h.Segments = append(h.Segments, Segment{First: next(), Last: next(), Bytes: int64(next())})
+	}
+	if short {
+		return fmt.Errorf("%w: head of a snapshot", ErrDamaged)
+	}
+	return nil
+}
+
+// SnapshotHead reads what describes the newest snapshot; ok is false if there is none.
+func (s *Store) SnapshotHead() (h Head, ok bool, err error) {
+	value, ok, err := s.store.Get(keys.SnapshotHead(s.group))
+	if err != nil || !ok {
+		return h, false, err
+	}
+	if err := h.parse(value); err != nil {
+		return h, false, fmt.Errorf("group %d: %w", s.group, err)
+	}
+	return h, true, nil
+}
+
+// WriteSnapshot adds a snapshot to a batch, in place of the one before (nil: there is none). state is gathered in parts;
+// it gets the writer to write to.
+func (s *Store) WriteSnapshot(b *pebble.Batch, h *Head, before *Head, state func(io.Writer) error) error {
+	w := &partWriter{store: s, batch: b, index: h.Index}
+	if err := state(w); err != nil {
+		return err
+	}
+	w.flush()
+	h.Parts = w.parts
+	if before != nil && before.Index != h.Index {
+		from, to := keys.Snapshot(s.group, before.Index)
+		if err := b.DeleteRange(from, to, nil); err != nil {
+			return err
+		}
+	}
+	return b.Set(keys.SnapshotHead(s.group), h.append(nil), nil)
+}
+
+// partWriter cuts a snapshot into parts.
+type partWriter struct {
+	store *Store
+	batch *pebble.Batch
+	index uint64
+	parts uint32
+	data  []byte
+}
+
+// Write implements io.Writer.
+func (w *partWriter) Write(p []byte) (int, error) {
+	w.data = append(w.data, p...)
+	for len(w.data) >= partSize {
+		w.set(w.data[:partSize])
+		w.data = append(w.data[:0], w.data[partSize:]...)
+	}
+	return len(p), nil
+}
+
+func (w *partWriter) flush() {
+	if len(w.data) > 0 {
+		w.set(w.data)
+	}
+}
+
+func (w *partWriter) set(part []byte) {
+	if err := w.batch.Set(keys.SnapshotPart(w.store.group, w.index, w.parts), part, nil); err != nil {
+		bug("group %d, snapshot %d: %v", w.store.group, w.index, err)
+	}
+	w.parts++
+}
+
+// SnapshotReader reads the state of a snapshot, part by part.
+func (s *Store) SnapshotReader(h Head) io.Reader { return &partReader{store: s, head: h} }
+
+type partReader struct {
+	store *Store
+	head  Head
+	next  uint32
+	data  []byte
+}
+
+// Read implements io.Reader.
+func (r *partReader) Read(p []byte) (int, error) {
+	for len(r.data) == 0 {
+		if r.next == r.head.Parts {
+			return 0, io.EOF
+		}
+		part, ok, err := r.store.store.Get(keys.SnapshotPart(r.store.group, r.head.Index, r.next))
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			return 0, fmt.Errorf("%w: group %d lacks part %d of snapshot %d", ErrDamaged, r.store.group, r.next, r.head.Index)
+		}
+		r.data = part
+		r.next++
+	}
+	n := copy(p, r.data)
+	r.data = r.data[n:]
+	return n, nil
+}
