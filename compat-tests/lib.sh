@@ -1,10 +1,17 @@
 # Sourced by run and reference: what both need to start a broker on loopback and stop it again.
 
-# free_ports N prints N different TCP ports of 127.0.0.1 that nobody listens on.
+# free_ports N prints N different TCP ports of 127.0.0.1 that nobody listens on. They lie below the range that outgoing
+# connections take theirs from: a client that looks there before anyone listens could be given that very port, and
+# find itself. (epmd looks first, and then believes that another runs.)
 free_ports() {
 	python3 - "$1" <<-'EOF'
-		import socket, sys
-		held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+		import random, socket, sys
+		held = []
+		while len(held) < int(sys.argv[1]):
+		    try:
+		        held.append(socket.create_server(("127.0.0.1", random.randrange(10000, 32000))))
+		    except OSError:
+		        continue
 		print(*(s.getsockname()[1] for s in held))
 	EOF
 }
