@@ -75,9 +75,11 @@ func (b *Broker) start(ctx context.Context) error {
 func (b *Broker) startGroups() error {
 	c := &b.config
 	inboxes := group.NewInboxes(c.Node)
+	numbers := firstNumber(c.Clock())
+	first := numbers.Load()
 	b.env = &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry,
-		Logger: *c.Logger, Numbers: firstNumber(c.Clock()), Authority: &auth.Authority{
+		Logger: *c.Logger, Numbers: numbers, Authority: &auth.Authority{
 			Catalog: b.editor.Catalog, LoopbackOnly: map[string]bool{}, Anonymous: c.Anonymous,
 		},
 	}
@@ -91,7 +93,7 @@ func (b *Broker) startGroups() error {
 		durable = direct
 	}
 	return b.groups.start(durable, direct, inboxes, group.Hooks{
-		Catalog: b.editor.Catalog, Clock: c.Clock, Fatal: c.Fatal, QueueGone: b.queueGone,
+		Catalog: b.editor.Catalog, Clock: c.Clock, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
 		DeadLetters: func(*group.Group, queue.ID) {},
 	}, c)
 }

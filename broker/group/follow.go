@@ -51,6 +51,7 @@ func (g *Group) reconcile() {
 		return
 	}
 	var b queue.Batch
+	b.Add(&queue.Down{Node: g.inboxes.Node(), Last: g.hooks.FirstSession - 1, Lost: true})
 	for _, id := range g.set.IDs() {
 		if q := c.QueueByID(uint64(id)); q == nil || q.Group != g.ID {
 			b.Add(&queue.Delete{Queue: id})

@@ -30,6 +30,8 @@ type Hooks struct {
 	DeadLetters func(g *Group, id queue.ID)
 	// Clock gives milliseconds since the epoch.
 	Clock func() int64
+	// FirstSession is the lowest session number of this life of the node: sessions below are gone.
+	FirstSession uint64
 	// Fatal ends the process: the group's state can no longer be relied on.
 	Fatal func(error)
 }

@@ -209,10 +209,7 @@ func (r *reader) find(name string) (*topology.Queue, *protocol.Error) {
 }
 
 func (r *reader) queuePassive(c *channel, m *protocol.QueueDeclare) {
-	name, ok := r.named(c, m.Queue, m.ID())
-	if !ok {
-		return
-	}
+	name := topology.CleanName(m.Queue)
 	refusal := r.principal.AuthorizeAny(r.catalog(), r.vhost, "queue", name)
 	var q *topology.Queue
 	if refusal == nil {

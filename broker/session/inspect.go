@@ -52,6 +52,10 @@ func (r *reader) inspect(c *channel, _ string, m *message.Message) (more []strin
 		}
 	}
 	if headers, ok := properties.Headers(); ok {
+		if hasDuplicates(headers) {
+			headers = dropDuplicates(headers)
+			m.Props = protocol.AppendWithHeaders(nil, properties, headers)
+		}
 		if more, refusal = senderKeys(headers, m); refusal != nil {
 			return nil, refusal
 		}
@@ -118,6 +122,37 @@ func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, r
 		}
 	}
 	return keys, nil
+}
+
+// hasDuplicates tells whether a header comes twice. Headers are few.
+func hasDuplicates(headers protocol.RawTable) bool {
+	var seen [16][]byte
+	n := 0
+	for key := range headers.Each {
+		for i := range min(n, len(seen)) {
+			if string(seen[i]) == string(key) {
+				return true
+			}
+		}
+		if n < len(seen) {
+			seen[n] = key
+		}
+		n++
+	}
+	return n > len(seen) && len(dropDuplicates(headers)) != len(headers)
+}
+
+// dropDuplicates keeps the first of headers of the same name.
+func dropDuplicates(headers protocol.RawTable) protocol.RawTable {
+	kept := protocol.RawTable{}
+	seen := map[string]bool{}
+	for key, value := range headers.Each {
+		if !seen[string(key)] {
+			seen[string(key)] = true
+			kept = protocol.AppendField(kept, string(key), value.Decode())
+		}
+	}
+	return kept
 }
 
 // without gives headers without one of them.

@@ -185,7 +185,6 @@ func (w *writer) closeOutlet(c *channel) {
 // abandon gives back everything the channel holds and detaches its consumers; then is called once that has happened.
 func (w *writer) abandon(o *outlet, then func()) {
 	w.closeSettling()
-	w.giveBack(o, queue.CauseClosed)
 	open := 1
 	done := func() {
 		if open--; open == 0 && then != nil {
@@ -198,6 +197,7 @@ func (w *writer) abandon(o *outlet, then func()) {
 		}
 	}
 	clear(o.consumers)
+	w.giveBack(o, queue.CauseClosed) // behind the detaching: nothing comes back to a consumer that goes
 	o.confirms = confirms{}
 	done()
 }

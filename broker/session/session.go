@@ -85,7 +85,7 @@ type Session struct {
 	channelMax uint16
 	heartbeat  time.Duration
 
-	closing atomic.Bool // connection.close was sent or came: nothing but closes counts
+	closing atomic.Bool   // connection.close was sent or came: nothing but closes counts
 	written chan struct{} // closed when the writer has ended
 	ended   chan struct{}
 

@@ -129,11 +129,6 @@ func (e *Editor) Unbind(ctx context.Context, w BindingWish, by Actor, durable fu
 		if refusal != nil {
 			return meta.Txn{}, refusal
 		}
-		if q := v.Queue(w.Destination); q != nil && !w.ToExchange {
-			if refusal := q.Locked(w.Owner); refusal != nil {
-				return meta.Txn{}, refusal
-			}
-		}
 		source := v.Exchange(w.Source)
 		if source == nil {
 			return meta.Txn{}, nil
@@ -141,6 +136,9 @@ func (e *Editor) Unbind(ctx context.Context, w BindingWish, by Actor, durable fu
 		edge, exists := source.outgoing.Get(w.edge().key)
 		if !exists {
 			return meta.Txn{}, nil
+		}
+		if _, _, refusal := e.destination(v, w); refusal != nil {
+			return meta.Txn{}, refusal
 		}
 		r := removal{c: c, v: v, seen: map[string]bool{}}
 		r.guard(edge.key, edge.Revision)
