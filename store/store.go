@@ -61,7 +61,7 @@ func Open(dir string, o Options) (*Store, error) {
 		o.FS = vfs.Default
 	}
 	if o.Fatal == nil {
-		o.Fatal = func(err error) { panic(err) }
+		o.Fatal = func(err error) { bug("%v", err) }
 	}
 	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the data directory %s: %w", dir, err)

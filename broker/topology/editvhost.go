@@ -184,9 +184,12 @@ type PatternError struct {
 	Err     error
 }
 
+// Error implements error.
 func (e *PatternError) Error() string {
 	return "invalid regular expression " + e.Pattern + ": " + e.Err.Error()
 }
+
+// Unwrap gives what the pattern's compiler said.
 func (e *PatternError) Unwrap() error { return e.Err }
 
 // DeletePermission takes it back. existed tells whether there was one.

@@ -45,8 +45,9 @@ var rooms = []room{
 	{"broker/message", "protocol", world},
 	{"broker/ledger", "", world + " " + chance},
 	{"broker/queue", "store/oplog broker/message broker/ledger", world + " " + chance},
-	{"broker/topology", "protocol store/meta", logging + " " + engines + " net os"},
-	{"broker/routing", "protocol broker/message broker/topology", world},
+	{"broker/matching", "protocol", world},
+	{"broker/topology", "protocol store/meta broker/queue broker/matching", logging + " " + engines + " net/http os"},
+	{"broker/routing", "protocol broker/message broker/queue broker/matching broker/topology", world},
 	{"broker/stats", "", engines},
 	{"broker/auth", "protocol broker/topology", engines},
 	{"broker/limits", "broker/topology broker/stats", engines},
@@ -54,7 +55,7 @@ var rooms = []room{
 	{"broker/usage", "store/meta broker/topology broker/stats", engines},
 	{"broker/group", "protocol store/oplog broker/message broker/queue broker/topology broker/stats broker/limits" +
 		" broker/sealing broker/usage", engines},
-	{"broker/dispatch", "protocol store/oplog broker/message broker/queue broker/topology broker/routing broker/stats" +
+	{"broker/dispatch", "protocol store/oplog broker/message broker/queue broker/matching broker/topology broker/routing broker/stats" +
 		" broker/auth broker/limits broker/usage broker/group", engines},
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/topology broker/routing broker/stats" +
 		" broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
