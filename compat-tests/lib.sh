@@ -1,18 +1,18 @@
 # Sourced by run and reference: what both need to start a broker on loopback and stop it again.
 
-# free_ports N prints N different TCP ports of 127.0.0.1 that nobody listens on. They lie below the range that outgoing
-# connections take theirs from: a client that looks there before anyone listens could be given that very port, and
-# find itself. (epmd looks first, and then believes that another runs.)
+# free_ports N prints N different TCP ports of 127.0.0.1 that nobody listens on. They are tried by connecting, not by
+# listening: a port that was listened on a moment ago may still be taken for whoever wants it next. They lie below the
+# range that outgoing connections take theirs from.
 free_ports() {
 	python3 - "$1" <<-'EOF'
 		import random, socket, sys
-		held = []
-		while len(held) < int(sys.argv[1]):
-		    try:
-		        held.append(socket.create_server(("127.0.0.1", random.randrange(10000, 32000))))
-		    except OSError:
-		        continue
-		print(*(s.getsockname()[1] for s in held))
+		ports = set()
+		while len(ports) < int(sys.argv[1]):
+		    port = random.randrange(10000, 32000)
+		    with socket.socket() as probe:
+		        if probe.connect_ex(("127.0.0.1", port)) != 0:
+		            ports.add(port)
+		print(*ports)
 	EOF
 }
 
