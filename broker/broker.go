@@ -78,7 +78,7 @@ func (b *Broker) startGroups() error {
 	numbers := firstNumber(c.Clock())
 	first := numbers.Load()
 	b.env = &session.Env{
-		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry,
+		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Replies: session.NewReplies(),
 		Logger: *c.Logger, Numbers: numbers, Authority: &auth.Authority{
 			Catalog: b.editor.Catalog, LoopbackOnly: map[string]bool{}, Anonymous: c.Anonymous,
 		},

@@ -11,7 +11,8 @@
 //	8  body         4 bytes, length
 //	12 extras, each only if its flag is set, in the order of the flags:
 //	     expiration 8 bytes (milliseconds), delay 8 bytes (milliseconds), counts 2 x 4 bytes,
-//	     deduplication key 1 byte length + bytes, producer 2 x 8 bytes
+//	     deduplication key 1 byte length + bytes, producer 2 x 8 bytes,
+//	     hidden keys 1 byte count, each 1 byte length + bytes
 //	   exchange, routing key, properties (AMQP's flag words and values, as they came), body
 //
 // The package never interprets properties; that is protocol's business.
@@ -32,10 +33,11 @@ const (
 	FlagPersistent  = 1 << iota // delivery-mode 2
 	FlagExpiration              // carries its own expiration
 	FlagDelay                   // is to be held back before it is routed
-	FlagCounts                  // carries delivery counts of an earlier life (dead-lettered)
+	FlagCounts                  // was dead-lettered: carries delivery counts of its life before, and our own x-death
 	FlagDedup                   // carries a deduplication key
 	FlagProducer                // carries a producer identity and sequence number
 	FlagRedelivered             // its first delivery already says redelivered
+	FlagHidden                  // carries routing keys that nobody is shown (BCC)
 )
 
 // NoPriority stands for an absent priority property.
@@ -60,6 +62,7 @@ type Head struct {
 	Dedup      []byte // borrowed, if FlagDedup
 	Producer   uint64 // identity, if FlagProducer
 	Sequence   uint64 // its number of the message, if FlagProducer
+	Hidden     []byte // encoded hidden keys, if FlagHidden; see HiddenKeys
 }
 
 // Message is a record opened up. All slices are borrowed.
@@ -74,7 +77,7 @@ type Message struct {
 // Length is the number of bytes Append will write for m.
 func (m *Message) Length() int {
 	n := headSize + len(m.Exchange) + len(m.RoutingKey) + len(m.Props) + len(m.Body)
-	if m.Flags&(FlagExpiration|FlagDelay|FlagCounts|FlagDedup|FlagProducer) == 0 {
+	if m.Flags&extraFlags == 0 {
 		return n
 	}
 	if m.Flags&FlagExpiration != 0 {
@@ -92,7 +95,37 @@ func (m *Message) Length() int {
 	if m.Flags&FlagProducer != 0 {
 		n += 16
 	}
+	if m.Flags&FlagHidden != 0 {
+		n += len(m.Hidden)
+	}
 	return n
+}
+
+// extraFlags are the flags that announce extras.
+const extraFlags = 0xff &^ (FlagPersistent | FlagRedelivered)
+
+// AppendHidden encodes routing keys, of at most 255 bytes each and at most 255, for Head.Hidden.
+func AppendHidden(dst []byte, keys []string) []byte {
+	keys = keys[:min(len(keys), 255)]
+	dst = append(dst, byte(len(keys)))
+	for _, key := range keys {
+		dst = append(append(dst, byte(len(key))), key...)
+	}
+	return dst
+}
+
+// HiddenKeys decodes Head.Hidden.
+func (h *Head) HiddenKeys() []string {
+	if len(h.Hidden) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, h.Hidden[0])
+	for rest := h.Hidden[1:]; len(rest) > 0; {
+		n := int(rest[0])
+		keys = append(keys, string(rest[1:1+n]))
+		rest = rest[1+n:]
+	}
+	return keys
 }
 
 // Append appends the record of m to dst. Exchange, routing key and deduplication key are at most 255 bytes.
@@ -100,7 +133,7 @@ func Append(dst []byte, m *Message) []byte {
 	dst = append(dst, m.Flags, m.Priority, byte(len(m.Exchange)), byte(len(m.RoutingKey)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Props)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Body)))
-	if m.Flags&^(FlagPersistent|FlagRedelivered) != 0 {
+	if m.Flags&extraFlags != 0 {
 		dst = appendExtras(dst, m)
 	}
 	dst = append(dst, m.Exchange...)
@@ -128,6 +161,9 @@ func appendExtras(dst []byte, m *Message) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, m.Producer)
 		dst = binary.LittleEndian.AppendUint64(dst, m.Sequence)
 	}
+	if m.Flags&FlagHidden != 0 {
+		dst = append(dst, m.Hidden...)
+	}
 	return dst
 }
 
@@ -148,7 +184,7 @@ func parseHead(rec []byte, h *Head) (at int, err error) {
 		Properties: binary.LittleEndian.Uint32(rec[4:]),
 		Size:       binary.LittleEndian.Uint32(rec[8:]),
 	}
-	if h.Flags&^(FlagPersistent|FlagRedelivered) == 0 {
+	if h.Flags&extraFlags == 0 {
 		return headSize, nil
 	}
 	return parseExtras(rec, h)
@@ -172,6 +208,9 @@ func parseExtras(rec []byte, h *Head) (at int, err error) {
 	if h.Flags&FlagProducer != 0 {
 		h.Producer = r.uint64()
 		h.Sequence = r.uint64()
+	}
+	if h.Flags&FlagHidden != 0 {
+		h.Hidden = r.keys()
 	}
 	if r.missing {
 		return 0, ErrTruncated
@@ -201,6 +240,22 @@ func (r *extras) uint64() uint64 {
 		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
+}
+
+// keys takes an encoded list of keys whole.
+func (r *extras) keys() []byte {
+	from := r.at
+	count := r.take(1)
+	if count == nil {
+		return nil
+	}
+	for range count[0] {
+		r.short()
+	}
+	if r.missing {
+		return nil
+	}
+	return r.rec[from:r.at:r.at]
 }
 
 func (r *extras) short() []byte {

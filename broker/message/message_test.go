@@ -9,16 +9,17 @@ import (
 func full() Message {
 	return Message{
 		Head: Head{
-			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered,
+			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered | FlagHidden,
 			Priority:   7,
 			Expiration: 60000, Delay: 5000, Deliveries: 3, Acquired: 4, Dedup: []byte("once"), Producer: 11, Sequence: 12,
+			Hidden: AppendHidden(nil, []string{"bcc", ""}),
 		},
 		Exchange: []byte("orders"), RoutingKey: []byte("eu.new"), Props: []byte{0x90, 0}, Body: []byte("body"),
 	}
 }
 
 func TestRecordRoundTripsWithEveryCombinationOfExtras(t *testing.T) {
-	for flags := 0; flags < 128; flags++ {
+	for flags := 0; flags < 256; flags++ {
 		in := full()
 		in.Flags = uint8(flags)
 		rec := Append(nil, &in)

@@ -18,7 +18,9 @@ type channel struct {
 
 	prefetch       uint16 // for consumers that start from now on
 	globalPrefetch uint16
-	replyConsumer  string // generated name of the channel's direct reply-to queue
+	replies        bool   // a consumer waits for direct replies
+	replyName      string // made up for the channel's direct replies, "": none yet
+	replyTag       string // of that consumer
 
 	parked bool   // waits for an answer
 	frames []byte // that came meanwhile

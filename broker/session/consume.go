@@ -26,6 +26,10 @@ func (r *reader) readable(c *channel, given string, id protocol.MethodID) *topol
 }
 
 func (r *reader) basicConsume(c *channel, m *protocol.BasicConsume) {
+	if m.Queue == topology.DirectReplyTo {
+		r.consumeReplies(c, m)
+		return
+	}
 	q := r.readable(c, m.Queue, m.ID())
 	if q == nil {
 		return
@@ -68,11 +72,18 @@ func (w *consumerWish) check(q *topology.Queue) *protocol.Error {
 }
 
 func (r *reader) basicCancel(c *channel, m *protocol.BasicCancel) {
+	if r.cancelReplies(c, m) {
+		return
+	}
 	r.park(c)
 	r.before(func(w *writer) { w.cancel(c, m.ConsumerTag, m.NoWait) })
 }
 
 func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
+	if _, live := r.env.Replies.find([]byte(m.Queue)); live {
+		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", m.Queue, r.vhost), m.ID())
+		return
+	}
 	q := r.readable(c, m.Queue, m.ID())
 	if q == nil {
 		return

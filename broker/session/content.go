@@ -85,6 +85,7 @@ func (r *reader) contentHeader(c *channel, f protocol.Frame) {
 		return
 	}
 	ct.stage, ct.size, ct.body, ct.owned = wantsBody, h.BodySize, nil, false
+	r.partial = append(r.partial, c)
 	if h.BodySize == 0 {
 		r.publish(c)
 	}
@@ -165,6 +166,14 @@ func (r *reader) publish(c *channel) {
 	route, refusal := r.resolve(c, m)
 	if refusal != nil {
 		r.fail(c, refusal, protocol.BasicPublishID)
+		return
+	}
+	if route.Empty() && len(m.Exchange) == 0 && bytes.HasPrefix(m.RoutingKey, []byte(replyPrefix)) && r.directReply(m) {
+		if c.confirm {
+			r.confirmUnrouted(c.number, c.next)
+			c.next++
+		}
+		ct.body = nil
 		return
 	}
 	if c.tx != nil {

@@ -150,6 +150,10 @@ func (r *reader) queueUnbind(c *channel, m *protocol.QueueUnbind) {
 }
 
 func (r *reader) queueDeclare(c *channel, m *protocol.QueueDeclare) {
+	if isReplyName(m.Queue) {
+		r.declareReplies(c, m)
+		return
+	}
 	if m.Passive {
 		r.queuePassive(c, m)
 		return

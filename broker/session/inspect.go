@@ -100,6 +100,9 @@ func readExpiration(m *message.Message, text []byte) *protocol.Error {
 	return nil
 }
 
+// keyMax is the longest routing key there can be.
+const keyMax = 255
+
 // senderKeys reads the further routing keys of CC and BCC, and drops BCC.
 func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, refusal *protocol.Error) {
 	for _, name := range []string{"CC", "BCC"} {
@@ -111,13 +114,17 @@ func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, r
 		if !isArray {
 			return nil, protocol.PreconditionFailed(`invalid message: {unacceptable_type_in_header,"%s",%s}`, name, value.TypeName())
 		}
+		before := len(keys)
 		for element := range list.Each {
 			if element.Tag == 'S' {
-				key, _ := element.Bytes()
-				keys = append(keys, string(key))
+				if key, _ := element.Bytes(); len(key) <= keyMax {
+					keys = append(keys, string(key))
+				}
 			}
 		}
 		if name == "BCC" {
+			m.Flags |= message.FlagHidden
+			m.Hidden = message.AppendHidden(nil, keys[before:])
 			m.Props = protocol.AppendWithHeaders(nil, protocol.Properties(m.Props), without(headers, "BCC"))
 		}
 	}

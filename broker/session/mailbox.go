@@ -83,6 +83,13 @@ func joins(last, next *group.Event) bool {
 		last.Number+uint64(last.Count) == next.Number
 }
 
+// waiting is how many orders wait.
+func (b *mailbox) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.orders)
+}
+
 func (b *mailbox) signal() {
 	select {
 	case b.wake <- struct{}{}:

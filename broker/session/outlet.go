@@ -18,7 +18,8 @@ type outlet struct {
 	tx        *txAcks
 	limit     uint16 // unacked messages of all consumers together; 0: none
 	waiting   []heldBack
-	sent      int // unacked messages that count toward limit
+	sent      int    // unacked messages that count toward limit
+	reply     string // tag of the consumer that waits for direct replies
 	closed    bool
 }
 

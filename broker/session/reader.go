@@ -52,6 +52,9 @@ func (r *reader) run() {
 		r.logger.Warn().Err(err).Msg("connection lost")
 	}
 	r.door.Close()
+	for _, c := range r.channels {
+		r.forgetReplies(c)
+	}
 	r.conn.Close()
 }
 
@@ -262,6 +265,7 @@ func (r *reader) afterFailure(c *channel, f protocol.Frame) {
 }
 
 func (r *reader) dropChannel(c *channel) {
+	r.forgetReplies(c)
 	delete(r.channels, c.number)
 	if r.last == c {
 		r.last = nil

@@ -1,19 +1,168 @@
 package session
 
 import (
+	"bytes"
+	"strings"
+	"sync"
+
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
 
-// rewriteReplyTo replaces the name of the direct reply-to pseudo-queue by the one generated for the channel.
+// Replies is the channels of a node that wait for direct replies, by the name that was made up for each. A name has 128
+// random bits: who has not seen it cannot guess it.
+type Replies struct {
+	mu   sync.RWMutex
+	list map[string]replyChannel
+}
+
+// replyChannel is where a direct reply goes.
+type replyChannel struct {
+	session *Session
+	channel *channel
+}
+
+// NewReplies makes an empty list.
+func NewReplies() *Replies { return &Replies{list: map[string]replyChannel{}} }
+
+func (p *Replies) add(name string, to replyChannel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list[name] = to
+}
+
+func (p *Replies) remove(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.list, name)
+}
+
+func (p *Replies) find(name []byte) (replyChannel, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	to, ok := p.list[string(name)]
+	return to, ok
+}
+
+// replyPrefix begins the names of channels that wait for direct replies.
+const replyPrefix = topology.DirectReplyTo + "."
+
+// isReplyName tells whether a queue name is direct reply-to's, made up or bare.
+func isReplyName(name string) bool { return strings.HasPrefix(name, topology.DirectReplyTo) }
+
+// rewriteReplyTo replaces the name of the direct reply-to pseudo-queue by the one made up for the channel.
 func (r *reader) rewriteReplyTo(c *channel, m *message.Message, to []byte) *protocol.Error {
 	if string(to) != topology.DirectReplyTo {
 		return nil
 	}
-	if c.replyConsumer == "" {
+	if !c.replies {
 		return protocol.PreconditionFailed("fast reply consumer does not exist")
 	}
-	m.Props = protocol.AppendWithShortstr(nil, protocol.Properties(m.Props), protocol.FlagReplyTo, []byte(c.replyConsumer))
+	m.Props = protocol.AppendWithShortstr(nil, protocol.Properties(m.Props), protocol.FlagReplyTo, []byte(c.replyName))
 	return nil
+}
+
+// repliesMax bounds the replies that wait for one session; more are dropped, as a reply may be at any time.
+const repliesMax = 1 << 16
+
+// directReply hands a message straight to the channel that waits for it. It gives false if there is none.
+func (r *reader) directReply(m *message.Message) bool {
+	to, ok := r.env.Replies.find(m.RoutingKey)
+	if !ok {
+		return false
+	}
+	d := protocol.Delivery{
+		RoutingKey: bytes.Clone(m.RoutingKey), Properties: bytes.Clone(m.Props), Body: bytes.Clone(m.Body),
+	}
+	if to.session.writer.box.waiting() < repliesMax {
+		to.session.writer.box.order(func(w *writer) { w.deliverReply(to.channel, &d) })
+	}
+	return true
+}
+
+// deliverReply sends a direct reply, if somebody still waits for it.
+func (w *writer) deliverReply(ch *channel, d *protocol.Delivery) {
+	o := w.outlets[ch.number]
+	if o == nil || o.channel != ch || o.closed || o.reply == "" {
+		return
+	}
+	d.Tag = o.next
+	o.next++
+	w.out = protocol.NewDeliverPrefix(o.number, o.reply).Append(w.out, d, w.frameMax)
+}
+
+// consumeReplies makes the channel wait for direct replies.
+func (r *reader) consumeReplies(c *channel, m *protocol.BasicConsume) {
+	switch {
+	case !m.NoAck:
+		r.fail(c, protocol.PreconditionFailed("reply consumer cannot acknowledge"), m.ID())
+		return
+	case c.replies:
+		r.fail(c, protocol.PreconditionFailed("reply consumer already set"), m.ID())
+		return
+	}
+	c.replies = true
+	if c.replyName == "" {
+		c.replyName = topology.RandomName(replyPrefix)
+		r.env.Replies.add(c.replyName, replyChannel{session: r.Session, channel: c})
+	}
+	tag, noWait := m.ConsumerTag, m.NoWait
+	if tag == "" {
+		tag = topology.RandomName("amq.ctag-")
+	}
+	c.replyTag = tag
+	r.order(func(w *writer) {
+		o := w.outlet(c.number)
+		if o == nil || o.closed {
+			return
+		}
+		if o.consumers[tag] != nil {
+			w.refuseMethod(o, protocol.Errorf(protocol.CodeNotAllowed, "attempt to reuse consumer tag '%s'", tag), protocol.BasicConsumeID)
+			return
+		}
+		o.reply = tag
+		if !noWait {
+			w.reply(c.number, &protocol.BasicConsumeOk{ConsumerTag: tag})
+		}
+	})
+}
+
+// cancelReplies ends the wait for direct replies, if tag is its consumer's.
+func (r *reader) cancelReplies(c *channel, m *protocol.BasicCancel) bool {
+	if !c.replies || m.ConsumerTag != c.replyTag {
+		return false
+	}
+	c.replies = false
+	tag, noWait := m.ConsumerTag, m.NoWait
+	r.order(func(w *writer) {
+		if o := w.outlet(c.number); o != nil {
+			o.reply = ""
+		}
+		if !noWait {
+			w.reply(c.number, &protocol.BasicCancelOk{ConsumerTag: tag})
+		}
+	})
+	return true
+}
+
+// declareReplies answers a declaration of a direct reply-to name: it tells whether somebody waits there.
+func (r *reader) declareReplies(c *channel, m *protocol.QueueDeclare) {
+	if m.Queue != topology.DirectReplyTo {
+		if _, ok := r.env.Replies.find([]byte(m.Queue)); !ok {
+			r.fail(c, protocol.NotFound("no queue '%s' in vhost '%s'", m.Queue, r.vhost), m.ID())
+			return
+		}
+	}
+	c.queue, c.named = m.Queue, true
+	if !m.NoWait {
+		r.reply(c, &protocol.QueueDeclareOk{Queue: m.Queue, ConsumerCount: 1})
+	}
+}
+
+// forgetReplies drops the channel's made-up name.
+func (r *reader) forgetReplies(c *channel) {
+	if c.replyName != "" {
+		r.env.Replies.remove(c.replyName)
+	}
 }

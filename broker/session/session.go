@@ -48,6 +48,7 @@ type Env struct {
 	Inboxes   *group.Inboxes
 	Logger    zerolog.Logger
 	Registry  *Registry
+	Replies   *Replies
 	Numbers   *atomic.Uint64 // of sessions; a session takes two
 }
 
