@@ -37,7 +37,20 @@ func (r *reader) refuseHandshake(refusal *protocol.Error) error {
 	r.write(0, &protocol.ConnectionClose{
 		ReplyCode: refusal.Code, ReplyText: refusal.ReplyText(), ClassID: refusal.Method.Class(), MethodID: refusal.Method.Method(),
 	})
-	return r.linger()
+	_ = r.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	for {
+		m, err := r.next()
+		if _, answered := m.(*protocol.ConnectionCloseOk); answered {
+			return errOver
+		}
+		var refusal *protocol.Error
+		if err != nil && !errors.As(err, &refusal) {
+			return errOver
+		}
+		if refusal != nil && refusal.Code == protocol.CodeFrameError {
+			return errOver // out of step: no answer can be found
+		}
+	}
 }
 
 // write sends a method at once: until the connection is open the writer has nothing to say.

@@ -23,7 +23,8 @@ type reader struct {
 	acks     []ack    // of the order being gathered
 	partial  []*channel
 	kept     int // bytes kept for parked channels
-	deadline time.Time
+	deadline time.Time // for the next octets; zero: none
+	armed    bool      // the socket knows deadline
 
 	door      *dispatch.Door // of the publisher half
 	publisher *dispatch.Publisher
@@ -178,10 +179,12 @@ func (r *reader) more() error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
+		silent := !r.deadline.IsZero() && !time.Now().Before(r.deadline)
+		r.armed = false // the deadline has passed, or was moved to wake us: it must be set anew
 		if r.resumeChannels() {
 			return nil
 		}
-		if !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
+		if silent {
 			r.logger.Warn().Dur("heartbeat", r.heartbeat).Msg("missed heartbeats from client")
 			return errOver
 		}
@@ -190,18 +193,15 @@ func (r *reader) more() error {
 
 // armDeadline says until when something must come: two heartbeats and a half, from now on.
 func (r *reader) armDeadline() {
-	if r.heartbeat == 0 {
-		if r.parked.Load() || !r.deadline.IsZero() {
-			r.deadline = time.Time{}
-			_ = r.conn.SetReadDeadline(r.deadline)
-		}
+	due := time.Time{}
+	if r.heartbeat > 0 {
+		due = time.Now().Add(2*r.heartbeat + r.heartbeat/2)
+	}
+	if r.armed && due.Sub(r.deadline) <= r.heartbeat/4 {
 		return
 	}
-	now := time.Now()
-	if due := now.Add(2*r.heartbeat + r.heartbeat/2); due.Sub(r.deadline) > r.heartbeat/4 || r.parked.Load() {
-		r.deadline = due
-		_ = r.conn.SetReadDeadline(due)
-	}
+	r.armed, r.deadline = true, due
+	_ = r.conn.SetReadDeadline(due)
 }
 
 // frame handles one frame.
