@@ -55,16 +55,16 @@ type walk struct {
 	route   *Route
 	pending []*topology.Exchange
 	seen    []*topology.Exchange
+	many    map[*topology.Exchange]struct{} // seen, once there are too many to search
 	found   bool
 	queues  map[uint64]struct{} // taken, once there are too many to search the route
 }
 
 // visit takes what one exchange selects, or hands on to its alternate.
 func (w *walk) visit(x *topology.Exchange) {
-	if slices.Contains(w.seen, x) {
+	if w.visited(x) {
 		return
 	}
-	w.seen = append(w.seen, x)
 	w.found = false
 	w.match(x, &w.m.Message)
 	if len(w.m.More) > 0 {
@@ -79,6 +79,26 @@ func (w *walk) visit(x *topology.Exchange) {
 	if alternate := w.v.Exchange(x.Alternate); alternate != nil {
 		w.pending = append(w.pending, alternate)
 	}
+}
+
+// visited tells whether the walk has been at an exchange, and notes that it is now.
+func (w *walk) visited(x *topology.Exchange) bool {
+	if w.many == nil {
+		if slices.Contains(w.seen, x) {
+			return true
+		}
+		if w.seen = append(w.seen, x); len(w.seen) < searchMax {
+			return false
+		}
+		w.many = map[*topology.Exchange]struct{}{}
+		for _, x := range w.seen {
+			w.many[x] = struct{}{}
+		}
+		return false
+	}
+	_, was := w.many[x]
+	w.many[x] = struct{}{}
+	return was
 }
 
 func (w *walk) match(x *topology.Exchange, m *matching.Message) {
@@ -103,7 +123,7 @@ func (w *walk) take(t *matching.Target) {
 	w.route.add(t, &w.queues)
 }
 
-// searchMax is how many queues a route may hold before a map tells whether it has one.
+// searchMax is how many queues, or exchanges, a route may hold before a map tells whether it has one.
 const searchMax = 16
 
 func (r *Route) add(t *matching.Target, taken *map[uint64]struct{}) {
