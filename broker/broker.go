@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
@@ -53,7 +54,9 @@ func (b *Broker) start(ctx context.Context) error {
 	if c.Meta == nil {
 		c.Meta = meta.NewMemory(nil, 0)
 	}
-	b.groups = groups{durable: c.Groups, transient: c.TransientGroups, node: c.Node}
+	b.groups = groups{
+		durable: c.Groups, transient: c.TransientGroups, node: c.Node, forwarders: map[uint64]*forward.Forwarder{},
+	}
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
 		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, Forbidden: topology.Forbidden(c.Permit),
 	})
@@ -87,6 +90,9 @@ func (b *Broker) startGroups() error {
 	for _, user := range c.LoopbackOnly {
 		b.env.Authority.LoopbackOnly[user] = true
 	}
+	b.groups.env = &forward.Env{
+		Catalog: b.editor.Catalog, Groups: &b.groups, Inboxes: inboxes, Clock: c.Clock, Logger: *c.Logger,
+	}
 	direct := oplog.DirectHost{Clock: c.Clock}
 	durable := c.Log
 	if durable == nil {
@@ -94,7 +100,7 @@ func (b *Broker) startGroups() error {
 	}
 	return b.groups.start(durable, direct, inboxes, group.Hooks{
 		Catalog: b.editor.Catalog, Clock: c.Clock, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
-		DeadLetters: func(*group.Group, queue.ID) {},
+		DeadLetters: b.groups.deadLetters,
 	}, c)
 }
 

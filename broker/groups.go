@@ -2,8 +2,10 @@ package broker
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
@@ -16,6 +18,11 @@ type groups struct {
 	transient int
 	node      uint64
 	open      map[uint64]*group.Group
+
+	env        *forward.Env
+	mu         sync.Mutex // guards what follows
+	forwarders map[uint64]*forward.Forwarder
+	running    sync.WaitGroup
 }
 
 // transientBase is where the ids of groups begin whose queues live and die with their node: 1<<63, the node, the number.
@@ -90,7 +97,25 @@ func (g *groups) follow(change topology.Change) {
 	}
 }
 
+// deadLetters wakes the forwarder of a group, which is made when it is first needed.
+func (g *groups) deadLetters(from *group.Group, id queue.ID) {
+	g.mu.Lock()
+	f := g.forwarders[from.ID]
+	if f == nil {
+		f = forward.New(g.env, from, g.running.Go)
+		g.forwarders[from.ID] = f
+	}
+	g.mu.Unlock()
+	f.Wake(id)
+}
+
 func (g *groups) close() error {
+	g.mu.Lock()
+	for _, f := range g.forwarders {
+		f.Close()
+	}
+	g.mu.Unlock()
+	g.running.Wait()
 	var failed error
 	for _, opened := range g.open {
 		if err := opened.Close(); err != nil {

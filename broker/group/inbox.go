@@ -23,11 +23,11 @@ type Inboxes struct {
 	node uint64
 
 	mu   sync.RWMutex
-	list map[uint64]Inbox
+	list map[queue.SessionKey]Inbox
 }
 
 // NewInboxes makes an empty directory for a node's sessions.
-func NewInboxes(node uint64) *Inboxes { return &Inboxes{node: node, list: map[uint64]Inbox{}} }
+func NewInboxes(node uint64) *Inboxes { return &Inboxes{node: node, list: map[queue.SessionKey]Inbox{}} }
 
 // Node is the node whose sessions these are.
 func (x *Inboxes) Node() uint64 { return x.node }
@@ -36,23 +36,27 @@ func (x *Inboxes) Node() uint64 { return x.node }
 func (x *Inboxes) Add(session uint64, inbox Inbox) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.list[session] = inbox
+	x.list[queue.SessionKey{Node: x.node, Session: session}] = inbox
+}
+
+// AddFor lets somebody be found who is not a session of this node, such as a forwarder.
+func (x *Inboxes) AddFor(key queue.SessionKey, inbox Inbox) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.list[key] = inbox
 }
 
 // Remove forgets a session; what is still on its way to it is dropped.
 func (x *Inboxes) Remove(session uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.list, session)
+	delete(x.list, queue.SessionKey{Node: x.node, Session: session})
 }
 
 // post hands events to a session, if it is here.
 func (x *Inboxes) post(to queue.SessionKey, events []Event) {
-	if to.Node != x.node {
-		return
-	}
 	x.mu.RLock()
-	inbox := x.list[to.Session]
+	inbox := x.list[to]
 	x.mu.RUnlock()
 	if inbox != nil {
 		inbox.Post(events)

@@ -65,6 +65,10 @@ var kinds = []Kind{
 	{Name: "fanout", Description: "AMQP fanout exchange, as per the AMQP specification", make: plain(Index(&fanout{}))},
 	{Name: "headers", Description: "AMQP headers exchange, as per the AMQP specification", make: plain(Index(&headers{})), bind: bindHeaders},
 	{Name: "topic", Description: "AMQP topic exchange, as per the AMQP specification", make: plain(Index(&topic{})), bind: bindTopic},
+	{Name: "x-consistent-hash", Description: "Consistent Hashing Exchange", make: newConsistentHash, bind: bindWeight},
+	{Name: "x-local-random", Description: "Picks one random local binding (queue) to route via (to).", make: plain(Index(&random{local: true})), bind: bindLocal},
+	{Name: "x-modulus-hash", Description: "Modulus Hashing Exchange", make: plain(Index(&modulusHash{}))},
+	{Name: "x-random", Description: "AMQP Random Exchange. Picks one random binding to route via.", make: plain(Index(&random{}))},
 }
 
 func plain(empty Index) func(protocol.RawTable) (Index, *protocol.Error) {

@@ -21,6 +21,23 @@ func (s *Set) Counts(id ID) (c Counts, ok bool) {
 // Has tells whether a queue is here.
 func (s *Set) Has(id ID) bool { return s.live(id) != nil }
 
+// Origin is what a dead letter needs to know of the queue it comes from.
+type Origin struct {
+	ID     ID
+	VHost  string
+	Name   string
+	Config Config
+}
+
+// Origin gives where dead letters come from; ok is false if nothing is left of the queue.
+func (s *Set) Origin(id ID) (o Origin, ok bool) {
+	q := s.queues[id]
+	if q == nil {
+		return Origin{ID: id}, false
+	}
+	return Origin{ID: id, VHost: q.vhost, Name: q.name, Config: q.config}, true
+}
+
 // Config gives a queue's configuration; ok is false if it is not here.
 func (s *Set) Config(id ID) (config Config, ok bool) {
 	q := s.live(id)
@@ -56,8 +73,11 @@ func (s *Set) IDs() []ID {
 
 // Live visits the spans in the entries from <= index < to that some queue still needs.
 func (s *Set) Live(from, to uint64, visit func(oplog.Span)) {
+	some := func(r *run) { visit(r.span()) }
 	for _, q := range s.queues {
-		q.within(from, to, func(r *run) { visit(r.span()) })
+		if q.ready+q.unacked+int64(q.outbox.Len()) > 0 {
+			q.within(from, to, some)
+		}
 	}
 }
 

@@ -1,0 +1,300 @@
+// Package forward owns messages that leave a queue for an exchange: dead letters.
+//
+// A queue's machine keeps its dead letters in an outbox until they are where they belong. The Forwarder of the group that
+// leads the queue publishes them, each under an Origin made of the queue and its number in the outbox: if it is sent again
+// after a crash or a change of leader, the target's machine recognises it. So a dead letter is in its target exactly once,
+// without a transaction across groups.
+//
+//  1. Wake tells that a queue has dead letters.
+//  2. The forwarder fetches some from the outbox, with their bytes, on the goroutine of the group.
+//  3. Each is rewritten (x-death and its relatives), routed on the newest Catalog, and proposed to every group on its route.
+//  4. When all of these have confirmed, the outbox is told to forget it.
+package forward
+
+import (
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Node is the node id in the Origin of what forwarders publish: it belongs to no node, because any may lead the queue.
+const Node = 1<<63 - 1
+
+// Env is what forwarders need of the broker.
+type Env struct {
+	Catalog func() *topology.Catalog
+	Groups  dispatch.Groups
+	Inboxes *group.Inboxes
+	Clock   func() int64 // milliseconds since the epoch
+	Logger  zerolog.Logger
+}
+
+// Forwarder forwards for the queues of one group. owner: run, but for the inbox
+type Forwarder struct {
+	env    *Env
+	group  *group.Group
+	queues map[queue.ID]*outbox
+	tries  uint64 // Origins given to letters that are tried again
+
+	mu      sync.Mutex // guards what follows
+	arrived *sync.Cond
+	woken   []queue.ID
+	letters []batch
+	events  []group.Event
+	retries []queue.ID
+	closed  bool
+}
+
+// outbox is what is under way from one queue.
+type outbox struct {
+	next     uint64            // number of the first letter that was not fetched
+	fetching bool              // a fetch has been asked for
+	more     bool              // there was more than was fetched
+	flight   map[uint64]letter // that wait for confirms, by number
+	stuck    map[uint64]bool   // refused, to be tried again, by number
+	waiting  bool              // a retry is due
+	done     []span            // confirmed, not told to the machine yet
+}
+
+// letter is one dead letter under way.
+type letter struct {
+	answers int  // confirms to come
+	refused bool // by some queue
+	keep    bool // a refusal is no reason to forget it
+}
+
+// span is numbers first..last.
+type span struct{ first, last uint64 }
+
+// fetchMax is how many letters are fetched at once; flightMax how many may be under way for a queue.
+const (
+	fetchMax  = 256
+	flightMax = 2048
+)
+
+// New makes the forwarder of a group and starts it.
+func New(env *Env, g *group.Group, run func(func())) *Forwarder {
+	f := &Forwarder{env: env, group: g, queues: map[queue.ID]*outbox{}, tries: uint64(env.Clock()) << 20}
+	f.arrived = sync.NewCond(&f.mu)
+	run(f.run)
+	return f
+}
+
+// Wake tells that a queue has dead letters. It does not wait.
+func (f *Forwarder) Wake(id queue.ID) {
+	f.mu.Lock()
+	f.woken = append(f.woken, id)
+	f.mu.Unlock()
+	f.arrived.Signal()
+}
+
+// Post implements group.Inbox: the confirms of what was published.
+func (f *Forwarder) Post(events []group.Event) {
+	f.mu.Lock()
+	for i := range events {
+		if events[i].Kind == queue.Confirm || events[i].Kind == queue.Refuse {
+			f.events = append(f.events, events[i])
+		}
+	}
+	f.mu.Unlock()
+	f.arrived.Signal()
+}
+
+// Close ends the forwarder; what is under way stays in its outbox.
+func (f *Forwarder) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.arrived.Signal()
+}
+
+func (f *Forwarder) run() {
+	for {
+		f.mu.Lock()
+		for len(f.woken)+len(f.letters)+len(f.events)+len(f.retries) == 0 && !f.closed {
+			f.arrived.Wait()
+		}
+		woken, letters, events, retries := f.woken, f.letters, f.events, f.retries
+		f.woken, f.letters, f.events, f.retries = nil, nil, nil, nil
+		closed := f.closed
+		f.mu.Unlock()
+		if closed {
+			return
+		}
+		for _, id := range woken {
+			f.outbox(id).more = true
+			f.fetch(id)
+		}
+		for _, id := range retries {
+			f.fetchStuck(id)
+		}
+		for i := range letters {
+			f.send(&letters[i])
+		}
+		for i := range events {
+			f.answered(&events[i])
+		}
+		f.settle()
+	}
+}
+
+func (f *Forwarder) outbox(id queue.ID) *outbox {
+	o := f.queues[id]
+	if o == nil {
+		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}}
+		f.queues[id] = o
+		f.env.Inboxes.AddFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
+	}
+	return o
+}
+
+// batch is letters that were fetched from a queue's outbox.
+type batch struct {
+	from    queue.Origin
+	letters []fetched
+	more    bool
+	again   bool // they were refused before
+}
+
+type fetched struct {
+	queue.DeadLetter
+	data []byte // the record
+}
+
+// fetch asks the group for the next letters of a queue, unless enough are under way.
+func (f *Forwarder) fetch(id queue.ID) {
+	o := f.queues[id]
+	if o.fetching || !o.more || len(o.flight)+len(o.stuck) >= flightMax {
+		return
+	}
+	o.fetching = true
+	next := o.next
+	err := f.group.Do(func(s *queue.Set) {
+		b := f.collect(s, id, next)
+		f.mu.Lock()
+		f.letters = append(f.letters, b)
+		f.mu.Unlock()
+		f.arrived.Signal()
+	})
+	if err != nil {
+		f.env.Logger.Debug().Err(err).Msg("no dead letters can be fetched")
+	}
+}
+
+// collect takes letters out of the machine, with their bytes. It runs on the group's goroutine.
+func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64) batch {
+	b := batch{}
+	b.from, _ = s.Origin(id)
+	b.from.ID = id
+	if !f.group.Leading() {
+		return b
+	}
+	s.Outbox(id, from, func(d queue.DeadLetter) bool {
+		for d.Count > 0 {
+			if len(b.letters) == fetchMax {
+				b.more = true
+				return false
+			}
+			data, err := f.group.Read(oplog.Span{Index: d.Index, Offset: d.Offset, Length: d.Stride - queue.RecordGap})
+			if err != nil {
+				f.env.Logger.Error().Err(err).Uint64("entry", d.Index).Str("queue", b.from.Name).Msg("a dead letter cannot be read")
+				b.more = true
+				return false
+			}
+			b.letters = append(b.letters, fetched{DeadLetter: d, data: data})
+			d.Number++
+			d.Count--
+			d.Offset += d.Stride
+		}
+		return true
+	})
+	return b
+}
+
+// send publishes what was fetched.
+func (f *Forwarder) send(b *batch) {
+	o := f.outbox(b.from.ID)
+	if b.again {
+		f.sendAgain(o, b)
+		return
+	}
+	o.fetching, o.more = false, b.more
+	for i := range b.letters {
+		l := &b.letters[i]
+		if l.Number < o.next {
+			continue
+		}
+		o.next = l.Number + 1
+		f.begin(o, &b.from, l, oplog.Origin{Node: Node, Session: uint64(b.from.ID), Seq: l.Number})
+	}
+	f.fetch(b.from.ID)
+}
+
+// begin publishes one letter under an Origin.
+func (f *Forwarder) begin(o *outbox, from *queue.Origin, l *fetched, origin oplog.Origin) {
+	sent := f.publish(from, l, origin)
+	if sent.answers > 0 {
+		o.flight[l.Number] = sent
+		return
+	}
+	f.finish(from.ID, o, l.Number, sent)
+}
+
+// answered counts a confirm or a refusal.
+func (f *Forwarder) answered(e *group.Event) {
+	id := queue.ID(e.To.Session)
+	o := f.queues[id]
+	if o == nil {
+		return
+	}
+	for number := e.Number; number < e.Number+uint64(e.Count); number++ {
+		l, known := o.flight[number]
+		if !known {
+			continue
+		}
+		l.answers--
+		l.refused = l.refused || e.Kind == queue.Refuse
+		o.flight[number] = l
+		if l.answers == 0 {
+			delete(o.flight, number)
+			f.finish(id, o, number, l)
+		}
+	}
+	f.fetch(id)
+}
+
+// finish forgets a letter that is where it belongs, or nowhere to go; one that has to arrive is tried again.
+func (f *Forwarder) finish(id queue.ID, o *outbox, number uint64, l letter) {
+	if l.refused && l.keep {
+		f.later(id, o, number)
+		return
+	}
+	if n := len(o.done); n > 0 && o.done[n-1].last+1 == number {
+		o.done[n-1].last = number
+		return
+	}
+	o.done = append(o.done, span{number, number})
+}
+
+// settle tells the machine which letters it may forget.
+func (f *Forwarder) settle() {
+	var b queue.Batch
+	for id, o := range f.queues {
+		for _, s := range o.done {
+			b.Add(&queue.Forwarded{Queue: id, From: s.first, To: s.last})
+		}
+		o.done = o.done[:0]
+	}
+	if b.Len() == 0 {
+		return
+	}
+	if err := f.group.Propose(oplog.Batch{Data: b.Bytes()}); err != nil {
+		f.env.Logger.Debug().Err(err).Msg("dead letters were not settled; they will be recognised")
+	}
+}
