@@ -27,7 +27,9 @@ type Inboxes struct {
 }
 
 // NewInboxes makes an empty directory for a node's sessions.
-func NewInboxes(node uint64) *Inboxes { return &Inboxes{node: node, list: map[queue.SessionKey]Inbox{}} }
+func NewInboxes(node uint64) *Inboxes {
+	return &Inboxes{node: node, list: map[queue.SessionKey]Inbox{}}
+}
 
 // Node is the node whose sessions these are.
 func (x *Inboxes) Node() uint64 { return x.node }

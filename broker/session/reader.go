@@ -22,7 +22,7 @@ type reader struct {
 	orders   []order  // for the writer, posted at the end of the burst
 	acks     []ack    // of the order being gathered
 	partial  []*channel
-	kept     int // bytes kept for parked channels
+	kept     int       // bytes kept for parked channels
 	deadline time.Time // for the next octets; zero: none
 	armed    bool      // the socket knows deadline
 

@@ -57,6 +57,8 @@ var rooms = []room{
 		" broker/sealing broker/usage", engines},
 	{"broker/dispatch", "protocol store/oplog broker/message broker/queue broker/matching broker/topology broker/routing broker/stats" +
 		" broker/auth broker/limits broker/usage broker/group", engines},
+	{"broker/forward", "protocol store/oplog broker/message broker/queue broker/matching broker/topology broker/routing" +
+		" broker/group broker/dispatch", engines},
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/topology broker/routing broker/stats" +
 		" broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
 	{"broker/management", "protocol broker/message broker/queue broker/topology broker/routing broker/stats broker/auth" +
