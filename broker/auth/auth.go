@@ -75,7 +75,7 @@ func (a *Authority) Login(mechanism string, response []byte, peer net.Addr) (Pri
 func (a *Authority) Password(user, password string, peer net.Addr) (Principal, error) {
 	u := a.Catalog().User(user)
 	if u == nil {
-		decoy(password)
+		decoy(a.cache.decoy(a.Catalog(), user), password)
 		return Principal{user: user}, ErrRefused
 	}
 	if !a.cache.verify(u, password) {
@@ -85,8 +85,8 @@ func (a *Authority) Password(user, password string, peer net.Addr) (Principal, e
 }
 
 // decoy takes the time that a user's check would, so that the time tells nobody which users there are.
-func decoy(password string) {
-	verify(&topology.UserRecord{Algorithm: SHA256, PasswordHash: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, password)
+func decoy(algorithm, password string) {
+	verify(&topology.UserRecord{Algorithm: algorithm, PasswordHash: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, password)
 }
 
 func (a *Authority) admit(user string, peer net.Addr) (Principal, error) {
@@ -105,9 +105,9 @@ func loopback(peer net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// plain reads "authzid NUL user NUL password", where authzid must be empty.
+// plain reads "authzid NUL user NUL password", where authzid must be empty and nothing may follow.
 func plain(response []byte) (user, password string, err error) {
-	parts := strings.SplitN(string(response), "\x00", 3)
+	parts := strings.SplitN(string(response), "\x00", 4)
 	if len(parts) != 3 || parts[0] != "" {
 		return "", "", fmt.Errorf("%w: response %s invalid", ErrResponse, "of mechanism PLAIN")
 	}

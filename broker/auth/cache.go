@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -39,7 +40,30 @@ func (c *cache) verify(u *topology.User, password string) bool {
 	return true
 }
 
-func (c *cache) digest(u *topology.User, password string) (d [sha256.Size]byte) {
+// decoy is the algorithm whose time the login of a user that there is not takes: that of one of the users, picked by the
+// name, so that neither one try nor many tell which users there are.
+func (c *cache) decoy(catalog *topology.Catalog, name string) (algorithm string) {
+	count := uint64(0)
+	catalog.Users(func(*topology.User) bool { count++; return true })
+	if count == 0 {
+		return SHA256
+	}
+	sum := c.sum(name)
+	left := binary.BigEndian.Uint64(sum[:]) % count
+	catalog.Users(func(u *topology.User) bool {
+		algorithm = u.Algorithm
+		left--
+		return left != ^uint64(0)
+	})
+	return algorithm
+}
+
+func (c *cache) digest(u *topology.User, password string) [sha256.Size]byte {
+	return c.sum(u.Name + "\x00" + u.PasswordHash + "\x00" + password)
+}
+
+// sum is a hash that nobody outside can compute.
+func (c *cache) sum(text string) (d [sha256.Size]byte) {
 	c.mu.Lock()
 	if c.key == nil {
 		c.key = make([]byte, sha256.Size)
@@ -49,7 +73,7 @@ func (c *cache) digest(u *topology.User, password string) (d [sha256.Size]byte) 
 	key := c.key
 	c.mu.Unlock()
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(u.Name + "\x00" + u.PasswordHash + "\x00" + password))
+	h.Write([]byte(text))
 	copy(d[:], h.Sum(nil))
 	return d
 }

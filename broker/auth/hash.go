@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"runtime"
 
 	"golang.org/x/crypto/argon2"
 
@@ -38,6 +39,9 @@ const (
 	argonKey       = 32
 )
 
+// argonPlaces is how many argon2id hashes are computed at a time: a flood of logins waits, instead of taking 19 MiB each.
+var argonPlaces = make(chan struct{}, runtime.GOMAXPROCS(0))
+
 // Known tells whether passwords can be hashed with that algorithm.
 func Known(algorithm string) bool { return algorithm == Argon2 || salted[algorithm] != nil }
 
@@ -58,6 +62,8 @@ func Hash(algorithm, password string) (string, error) {
 
 func digest(algorithm string, salt []byte, password string) ([]byte, error) {
 	if algorithm == Argon2 {
+		argonPlaces <- struct{}{}
+		defer func() { <-argonPlaces }()
 		return argon2.IDKey([]byte(password), salt, argonPasses, argonMemoryKiB, argonThreads, argonKey), nil
 	}
 	fresh := salted[algorithm]

@@ -11,6 +11,8 @@
 package topology
 
 import (
+	"strings"
+
 	"github.com/benbjohnson/immutable"
 
 	"github.com/warrenmq/warren/broker/matching"
@@ -226,8 +228,8 @@ func (v *VHost) Parameter(component, name string) *Parameter {
 	return p
 }
 
-// pair is a key of two names.
-func pair(a, b string) string { return a + "\x00" + b }
+// pair is a key of two names, ordered by the first and then by the second. Two NUL end the first, a NUL in it is marked.
+func pair(a, b string) string { return strings.ReplaceAll(a, "\x00", "\x00\xff") + "\x00\x00" + b }
 
 // each visits the values of a sorted map in order.
 func each[T any](m *immutable.SortedMap[string, T], visit func(T) bool) {
