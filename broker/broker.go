@@ -17,6 +17,7 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
@@ -32,6 +33,8 @@ type Broker struct {
 	groups   groups
 	env      *session.Env
 	registry *session.Registry
+	alarms   limits.Alarms
+	stop     context.CancelFunc
 	listener net.Listener
 	sessions sync.WaitGroup
 	closing  atomic.Bool
@@ -72,7 +75,24 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := editor.Bootstrap(ctx, c.Defaults); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
 	}
+	b.watch()
 	return b.listen(ctx)
+}
+
+// watch raises and clears alarms while the broker runs.
+func (b *Broker) watch() {
+	c := &b.config
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	monitor := &limits.Monitor{
+		Alarms: &b.alarms, Memory: limits.ResidentMemory, MemoryLimit: c.MemoryLimit, DiskLimit: c.DiskFreeLimit,
+		DiskFree: func() (uint64, error) {
+			free, _, err := limits.DiskSpace(c.DataDir)
+			return free, err
+		},
+		Logger: *c.Logger,
+	}
+	b.sessions.Go(func() { monitor.Run(ctx) })
 }
 
 func (b *Broker) startGroups() error {
@@ -81,7 +101,7 @@ func (b *Broker) startGroups() error {
 	numbers := firstNumber(c.Clock())
 	first := numbers.Load()
 	b.env = &session.Env{
-		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Replies: session.NewReplies(),
+		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
 		Logger: *c.Logger, Numbers: numbers, Authority: &auth.Authority{
 			Catalog: b.editor.Catalog, LoopbackOnly: map[string]bool{}, Anonymous: c.Anonymous,
 		},
@@ -167,6 +187,9 @@ const closeTime = 5 * time.Second
 func (b *Broker) Close() error {
 	if b.closing.Swap(true) {
 		return nil
+	}
+	if b.stop != nil {
+		b.stop()
 	}
 	if b.listener != nil {
 		_ = b.listener.Close()

@@ -39,6 +39,13 @@ type Config struct {
 	// Session bounds connections. Defaults: frame_max 131072 bytes, channel_max 2047, heartbeat 60 s, messages of at most
 	// 16 MiB, 10 s for the handshake.
 	Session session.Settings
+	// MemoryLimit is from how many bytes of resident memory on publishers are blocked. Default 0: no limit.
+	MemoryLimit uint64
+	// DiskFreeLimit is how many bytes must be free on the disk of DataDir, else publishers are blocked. Default 0: no limit.
+	DiskFreeLimit uint64
+	// DataDir is where the disk's free space is measured.
+	DataDir string
+
 	// MaxConnections is how many connections there may be. Default 0: no limit.
 	MaxConnections int
 

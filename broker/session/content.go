@@ -68,6 +68,9 @@ func (r *reader) contentHeader(c *channel, f protocol.Frame) {
 		r.refuse(unexpectedInContent(c), ct.method())
 		return
 	}
+	if r.env.Alarms.Active() {
+		r.waitForRoom()
+	}
 	h, err := protocol.ParseContentHeader(f.Payload)
 	if err == nil {
 		err = r.checkHeader(&h)
@@ -88,6 +91,31 @@ func (r *reader) contentHeader(c *channel, f protocol.Frame) {
 	r.partial = append(r.partial, c)
 	if h.BodySize == 0 {
 		r.publish(c)
+	}
+}
+
+// waitForRoom holds the connection back while memory or disk are low: nothing is read from it. A client that understands
+// it is told, now that it has tried to publish.
+func (r *reader) waitForRoom() {
+	cleared, reason := r.env.Alarms.Cleared()
+	if cleared == nil {
+		return
+	}
+	if r.client.blocked {
+		r.order(func(w *writer) { w.replyRaw(0, &protocol.ConnectionBlocked{Reason: reason}) })
+	}
+	r.blocked.Store(true)
+	if err := r.handIn(); err != nil {
+		return
+	}
+	select {
+	case <-cleared:
+	case <-r.Session.torn:
+	}
+	r.blocked.Store(false)
+	r.armed = false // what was not read meanwhile is not the client's silence
+	if r.client.blocked {
+		r.order(func(w *writer) { w.replyRaw(0, &protocol.ConnectionUnblocked{}) })
 	}
 }
 

@@ -228,6 +228,7 @@ func (w *writer) teardown(then func()) {
 		return
 	}
 	w.torn = true
+	close(w.Session.torn)
 	w.mu.Lock()
 	w.Session.over = true
 	w.room.Broadcast()

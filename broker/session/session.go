@@ -26,6 +26,7 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -48,6 +49,7 @@ type Env struct {
 	Inboxes   *group.Inboxes
 	Logger    zerolog.Logger
 	Registry  *Registry
+	Alarms    *limits.Alarms
 	Replies   *Replies
 	Numbers   *atomic.Uint64 // of sessions; a session takes two
 }
@@ -86,7 +88,9 @@ type Session struct {
 	channelMax uint16
 	heartbeat  time.Duration
 
+	blocked atomic.Bool   // held back by an alarm
 	closing atomic.Bool   // connection.close was sent or came: nothing but closes counts
+	torn    chan struct{} // closed when the session begins to be taken apart
 	written chan struct{} // closed when the writer has ended
 	ended   chan struct{}
 
@@ -100,7 +104,7 @@ type Session struct {
 // New makes a session for an accepted connection. Serve runs it.
 func New(env *Env, conn net.Conn) *Session {
 	id := env.Numbers.Add(2)
-	s := &Session{env: env, conn: conn, id: id, written: make(chan struct{}), ended: make(chan struct{})}
+	s := &Session{env: env, conn: conn, id: id, torn: make(chan struct{}), written: make(chan struct{}), ended: make(chan struct{})}
 	s.room = sync.NewCond(&s.mu)
 	s.logger = env.Logger.With().Uint64("conn", id).Str("peer", conn.RemoteAddr().String()).Logger()
 	s.frameMax = protocol.FrameMinSize
