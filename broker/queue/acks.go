@@ -8,16 +8,16 @@ func (s *Set) applySettle(a *Settle) {
 		return
 	}
 	q := c.queue
-	n := s.release(c, a.From, a.To, func(r *run) { s.free(r) })
+	n := s.release(c, a.From, a.To, s.letGo)
 	q.stats.Acked += uint64(n)
 	s.afterRelease(c)
 }
 
 // release takes messages out of the consumer's hands and visits them.
-func (s *Set) release(c *consumer, from, to uint64, visit func(*run)) int {
+func (s *Set) release(c *consumer, from, to uint64, visit func(run)) int {
 	q := c.queue
 	return c.unacked.Take(from, to, func(chunk *ledger.Chunk[handed], taken uint64) {
-		openRuns(chunk.Item.run, taken, func(r *run) {
+		openRuns(chunk.Item.run, taken, func(r run) {
 			q.unacked -= int64(r.count)
 			q.held -= r.bytes()
 			visit(r)
@@ -55,8 +55,7 @@ func (s *Set) curb(q *queue) {
 // giveBack makes messages in a consumer's hands ready again.
 func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 	q := c.queue
-	s.release(c, from, to, func(r *run) {
-		back := *r
+	s.release(c, from, to, func(back run) {
 		if cause == CauseUndelivered {
 			q.putBack(back)
 			return
@@ -96,8 +95,7 @@ func (s *Set) applyReject(a *Reject) {
 		return
 	}
 	q := c.queue
-	s.release(c, a.From, a.To, func(r *run) {
-		back := *r
+	s.release(c, a.From, a.To, func(back run) {
 		q.count(&back, a.Cause == CauseReject)
 		if a.Cause == CauseReject && q.config.Type != Quorum {
 			back.deliveries = 1 // a quorum queue that gets the dead letter shows it

@@ -80,7 +80,7 @@ func (l *level) pop() *consumer {
 }
 
 func (l *level) push(c *consumer) {
-	if len(l.waiting) == cap(l.waiting) && l.at > 0 {
+	if len(l.waiting) == cap(l.waiting) && l.at > len(l.waiting)/2 {
 		n := copy(l.waiting, l.waiting[l.at:])
 		clear(l.waiting[n:])
 		l.waiting, l.at = l.waiting[:n], 0

@@ -74,9 +74,9 @@ func (s *Set) applyForwarded(c *Forwarded) {
 // dropOutbox lets go of dead letters.
 func (s *Set) dropOutbox(q *queue, from, to uint64) {
 	q.outbox.Take(from, to, func(chunk *ledger.Chunk[dead], taken uint64) {
-		openRuns(chunk.Item.run, taken, func(r *run) {
+		openRuns(chunk.Item.run, taken, func(r run) {
 			q.outboxBytes -= r.bytes()
-			s.free(r)
+			s.free(&r)
 		})
 	})
 }
@@ -105,7 +105,7 @@ func (s *Set) Outbox(id ID, from uint64, visit func(DeadLetter) bool) {
 		if stop || c.First+ledger.Width <= from {
 			return
 		}
-		openRuns(c.Item.run, c.Open, func(r *run) {
+		openRuns(c.Item.run, c.Open, func(r run) {
 			number := c.First + uint64((r.offset-c.Item.offset)/r.stride)
 			if number < from {
 				skip := min(uint32(from-number), r.count)

@@ -21,6 +21,7 @@ type generator struct {
 	requests  uint32
 	messages  int
 	sizes     []int
+	deep      bool // long backlogs: large bursts, little consumed
 }
 
 // player is a session.
@@ -121,7 +122,11 @@ func (g *generator) step(p *player) any {
 	if g.lastQueue == 0 || g.chance(3) {
 		return g.declare()
 	}
-	switch n := g.rng.IntN(100); {
+	n := g.rng.IntN(100)
+	if g.deep && g.chance(70) {
+		n %= 38
+	}
+	switch {
 	case n < 38:
 		return g.burst(p)
 	case n < 46:
@@ -223,6 +228,9 @@ func (g *generator) burst(p *player) *burst {
 	}
 	n := pick(g, 1, 1, 2, 5, 20)
 	alike := g.chance(50)
+	if g.deep && g.chance(20) {
+		n, alike = 400, g.chance(10)
+	}
 	m := g.message()
 	for range n {
 		if !alike {

@@ -1,5 +1,7 @@
 package queue
 
+import "slices"
+
 // lane is a FIFO of runs that were never delivered: a decoded head, blocks of packed runs, a decoded tail.
 //
 // Only the head is looked at. A run that does not fit the head goes to the tail, and a full tail becomes a block; so a
@@ -24,6 +26,7 @@ type block struct {
 const (
 	laneHead = 256 // runs kept decoded at the front
 	laneTail = 256 // runs that make a block
+	runsKept = 32  // runs whose memory an empty lane keeps
 )
 
 // push appends r, joined to the last run where it goes on from it.
@@ -41,22 +44,36 @@ func (l *lane) push(r run) {
 		l.blocks = append(l.blocks, pack(l.tail))
 		l.tail = l.tail[:0]
 	}
-	l.tail = append(l.tail, r)
+	l.tail = extended(l.tail, r)
 }
 
 func (l *lane) pushHead(r run) {
 	if n := len(l.head); n > l.at && l.head[n-1].join(&r) {
 		return
 	}
-	if len(l.head) == cap(l.head) && l.at > 0 {
+	if len(l.head) == cap(l.head) && l.at > len(l.head)/2 {
 		l.head = append(l.head[:0], l.head[l.at:]...)
 		l.at = 0
 	}
 	if len(l.head)-l.at >= laneHead {
-		l.tail = append(l.tail, r)
+		l.tail = extended(l.tail, r)
 		return
 	}
-	l.head = append(l.head, r)
+	l.head = extended(l.head, r)
+}
+
+// extended is append, but for growing in few steps: some runs, what an empty lane keeps, what a lane may need.
+func extended(runs []run, r run) []run {
+	switch n := len(runs); {
+	case n < cap(runs):
+	case n == 0:
+		runs = slices.Grow(runs, runsKept/4)
+	case n < runsKept:
+		runs = slices.Grow(runs, runsKept-n)
+	default:
+		runs = slices.Grow(runs, laneHead)
+	}
+	return append(runs, r)
 }
 
 // front is the oldest run, nil if there is none. It may be looked at until the next push or drop.
@@ -73,13 +90,22 @@ func (l *lane) take(n uint32) run {
 	front := r.take(n)
 	l.count -= int64(n)
 	l.bytes -= front.bytes()
-	if r.count == 0 {
-		l.at++
-		if l.at == len(l.head) {
-			l.head, l.at = l.head[:0], 0
-		}
+	if r.count > 0 {
+		return front
+	}
+	l.at++
+	if l.count == 0 {
+		l.head, l.tail, l.at = emptied(l.head), emptied(l.tail), 0
 	}
 	return front
+}
+
+// emptied gives an empty list, with the memory of the old one unless that is large: many queues have had a backlog once.
+func emptied(runs []run) []run {
+	if cap(runs) > runsKept {
+		return nil
+	}
+	return runs[:0]
 }
 
 func (l *lane) refill() bool {
@@ -93,7 +119,7 @@ func (l *lane) refill() bool {
 			l.blocks = nil
 		}
 	case len(l.tail) > 0:
-		l.head, l.tail = l.tail, nil
+		l.head, l.tail = l.tail, l.head
 	default:
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/warrenmq/warren/broker/message"
+	"github.com/warrenmq/warren/store/oplog"
 )
 
 // burst is a publish command: messages for the same queues. number is that of the first, 0 without confirms.
@@ -17,7 +18,7 @@ type burst struct {
 }
 
 // begin starts an entry: time passes.
-func (m *model) begin(entry uint64, now int64) seen {
+func (m *model) begin(entry uint64, now int64) {
 	m.entry, m.now, m.seen = entry, now, seen{}
 	for _, id := range m.ids() {
 		q := m.queues[id]
@@ -29,6 +30,14 @@ func (m *model) begin(entry uint64, now int64) seen {
 		default:
 			m.settle(q)
 		}
+	}
+}
+
+// play applies an entry.
+func (m *model) play(e *oplog.Entry, batches []batchSteps) seen {
+	m.begin(e.Index, e.Time)
+	for _, b := range batches {
+		m.batch(b.from, b.seq, b.steps)
 	}
 	return m.seen
 }

@@ -286,10 +286,12 @@ func (m *model) expire(q *modelQueue) {
 	for len(q.returned) > 0 && expired(q.returned[0], m.now) {
 		m.die(q, q.returned[0], ExpiredTTL, false)
 	}
-	for p := range 32 {
-		of := func(msg *modelMessage) bool { return msg.priority == p }
-		for i := slices.IndexFunc(q.ready, of); i >= 0 && expired(q.ready[i], m.now); i = slices.IndexFunc(q.ready, of) {
+	for i := 0; i < len(q.ready); {
+		head := i == 0 || q.ready[i-1].priority != q.ready[i].priority
+		if head && expired(q.ready[i], m.now) {
 			m.die(q, q.ready[i], ExpiredTTL, false)
+		} else {
+			i++
 		}
 	}
 }

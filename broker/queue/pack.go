@@ -16,10 +16,14 @@ const (
 	packSame = 0x80
 )
 
+// packScratch is what a block of runs that differ in most things takes.
+const packScratch = 4096
+
 // pack encodes runs.
 func pack(runs []run) block {
 	b := block{runs: len(runs), first: runs[0].index, last: runs[0].index}
-	dst := make([]byte, 0, 64+8*len(runs))
+	var scratch [packScratch]byte
+	dst := scratch[:0]
 	var prev run
 	for i := 0; i < len(runs); {
 		if n := same(prev, runs[i:]); i > 0 && n > 1 {

@@ -9,7 +9,7 @@ type queue struct {
 	name   string
 	config Config
 
-	lanes    []lane  // never delivered, by priority
+	lanes    lanes   // never delivered
 	returned returns // delivered before, and put back
 	ready    int64   // messages in lanes and returned
 	bytes    int64   // of these
@@ -56,7 +56,7 @@ func newQueue(id ID, vhost, name string, config Config) *queue {
 // dead letters wait for their targets only in a quorum queue that turns publishes away. What a queue is by its
 // declaration stays: no policy can set it.
 func (q *queue) configure(config Config) {
-	if old := &q.config; q.lanes != nil {
+	if old := &q.config; q.lanes.list != nil {
 		config.Type, config.Durable, config.AutoDelete = old.Type, old.Durable, old.AutoDelete
 		config.Exclusive, config.SingleActive, config.MaxPriority = old.Exclusive, old.SingleActive, old.MaxPriority
 	}
@@ -65,8 +65,8 @@ func (q *queue) configure(config Config) {
 		q.config.Overflow = DropHead
 	}
 	q.config.AtLeastOnce = config.AtLeastOnce && config.DeadLetter && config.Type == Quorum && config.Overflow == RejectPublish
-	if q.lanes == nil {
-		q.lanes = make([]lane, q.priorities())
+	if q.lanes.list == nil {
+		q.lanes = newLanes(q.priorities())
 	}
 }
 
@@ -97,14 +97,14 @@ func (q *queue) lane(priority uint8) uint8 {
 			priority = quorumDefaultPriority
 		}
 	}
-	return min(priority, uint8(len(q.lanes)-1))
+	return min(priority, uint8(len(q.lanes.list)-1))
 }
 
 // add makes r ready, behind all others of its priority.
 func (q *queue) add(r run) {
 	q.ready += int64(r.count)
 	q.bytes += r.bytes()
-	q.lanes[r.priority].push(r)
+	q.lanes.push(r)
 }
 
 // putBack makes r ready again: at its old place, or behind what came back before.
@@ -120,19 +120,14 @@ func (q *queue) putBack(r run) {
 
 // front is the run to be delivered next, and where it is: a lane's number, or fromReturned.
 func (q *queue) front() (r *run, from int) {
-	back := q.returned.front()
-	if back != nil && (q.config.Type == Quorum || len(q.lanes) == 1) {
+	top := q.lanes.top()
+	if back := q.returned.front(); back != nil && (q.config.Type == Quorum || int(back.priority) >= top) {
 		return back, fromReturned
 	}
-	for i := len(q.lanes) - 1; i >= 0; i-- {
-		if back != nil && int(back.priority) >= i {
-			return back, fromReturned
-		}
-		if r := q.lanes[i].front(); r != nil {
-			return r, i
-		}
+	if top < 0 {
+		return nil, 0
 	}
-	return nil, 0
+	return q.lanes.list[top].front(), top
 }
 
 const fromReturned = -1
@@ -143,7 +138,7 @@ func (q *queue) takeFront(from int, n uint32) run {
 	if from == fromReturned {
 		r = q.returned.take(n)
 	} else {
-		r = q.lanes[from].take(n)
+		r = q.lanes.take(from, n)
 	}
 	q.ready -= int64(n)
 	q.bytes -= r.bytes()
@@ -154,10 +149,8 @@ func (q *queue) takeFront(from int, n uint32) run {
 func (q *queue) takeAll(visit func(*run)) {
 	q.returned.each(visit)
 	q.returned = returns{}
-	for i := range q.lanes {
-		q.lanes[i].each(visit)
-		q.lanes[i] = lane{}
-	}
+	q.lanes.within(0, Everything, visit)
+	q.lanes = newLanes(len(q.lanes.list))
 	q.ready, q.bytes = 0, 0
 }
 
@@ -173,9 +166,7 @@ func (q *queue) within(from, to uint64, visit func(*run)) {
 			visit(r)
 		}
 	}
-	for i := range q.lanes {
-		q.lanes[i].within(from, to, visit)
-	}
+	q.lanes.within(from, to, visit)
 	q.returned.each(some)
 	q.eachDead(some)
 	for _, c := range q.consumers {
@@ -188,5 +179,5 @@ func (q *queue) within(from, to uint64, visit func(*run)) {
 
 // eachDead visits the dead letters.
 func (q *queue) eachDead(visit func(*run)) {
-	q.outbox.Each(func(c *ledger.Chunk[dead]) { openRuns(c.Item.run, c.Open, visit) })
+	q.outbox.Each(func(c *ledger.Chunk[dead]) { openRuns(c.Item.run, c.Open, func(r run) { visit(&r) }) })
 }

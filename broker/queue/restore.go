@@ -52,10 +52,10 @@ func (s *Set) readQueue(r *reader) *queue {
 	for _, n := range q.stats.all() {
 		*n = r.uint64()
 	}
-	for i := range q.lanes {
-		q.lanes[i].read(r)
-		q.ready += q.lanes[i].count
-		q.bytes += q.lanes[i].bytes
+	q.lanes.read(r)
+	for p := q.lanes.top(); p >= 0; p = q.lanes.below(p) {
+		q.ready += q.lanes.list[p].count
+		q.bytes += q.lanes.list[p].bytes
 	}
 	for _, one := range readRuns(r) {
 		q.returned.runs = append(q.returned.runs, one)
@@ -98,6 +98,17 @@ func readRun(r *reader) run {
 	}
 	r.bad = true
 	return run{}
+}
+
+func (l *lanes) read(r *reader) {
+	for i := range l.filled {
+		l.filled[i] = r.uint64()
+	}
+	for p := range l.list {
+		if l.filled[p>>6]&(1<<(p&63)) != 0 {
+			l.lane(p).read(r)
+		}
+	}
 }
 
 func (l *lane) read(r *reader) {

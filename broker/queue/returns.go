@@ -28,7 +28,7 @@ func (t *returns) take(n uint32) run {
 	if r.count == 0 {
 		t.at++
 		if t.at == len(t.runs) {
-			t.runs, t.at = t.runs[:0], 0
+			t.runs, t.at = emptied(t.runs), 0
 		}
 	}
 	return front
@@ -71,7 +71,7 @@ func (t *returns) insert(r run) {
 // place makes room at position i behind t.at, moving the shorter side.
 func (t *returns) place(i int, r run) {
 	live := len(t.runs) - t.at
-	if i <= live/2 {
+	if i < live-i {
 		if t.at == 0 {
 			grown := make([]run, 2*live+16)
 			t.at = len(grown) - live

@@ -77,18 +77,18 @@ func (c *consumer) hold(first uint64, r run, now int64) {
 
 // eachUnacked visits what is in the consumer's hands.
 func (c *consumer) eachUnacked(visit func(*run)) {
-	c.unacked.Each(func(h *ledger.Chunk[handed]) { openRuns(h.Item.run, h.Open, visit) })
+	c.unacked.Each(func(h *ledger.Chunk[handed]) { openRuns(h.Item.run, h.Open, func(r run) { visit(&r) }) })
 }
 
-// openRuns visits the messages of r whose bits are set in open, as few runs as possible.
-func openRuns(r run, open uint64, visit func(*run)) {
+// openRuns visits the messages of r whose bits are set in open, as few runs as possible. They are values so that settling
+// does not allocate.
+func openRuns(r run, open uint64, visit func(run)) {
 	for skip := uint32(0); open != 0; {
 		zeros := uint32(bits.TrailingZeros64(open))
 		open >>= zeros
 		skip += zeros
 		n := uint32(bits.TrailingZeros64(^open))
-		part := r.part(skip, n)
-		visit(&part)
+		visit(r.part(skip, n))
 		if n == 64 {
 			return
 		}

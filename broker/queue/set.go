@@ -34,7 +34,8 @@ type Set struct {
 	from  SessionKey
 	owed  oplogDebt
 
-	publish publish // scratch, as are these: the commands that come with every burst
+	reader  reader  // scratch, as are these
+	publish publish // the commands that come with every burst
 	settles Settle
 	credits Credit
 	returns Return
@@ -110,9 +111,9 @@ func (s *Set) applyCommand(op Op, payload []byte, at uint32, again bool) error {
 	if c == nil {
 		return ErrCommand
 	}
-	r := reader{data: payload}
-	c.decode(&r)
-	if r.bad {
+	s.reader = reader{data: payload}
+	c.decode(&s.reader)
+	if s.reader.bad {
 		return ErrCommand
 	}
 	if !again {
@@ -199,6 +200,7 @@ func (s *Set) answer(request uint32, outcome Outcome, ready uint64) {
 // keep notes that r keeps its bytes alive; free that it no longer does.
 func (s *Set) keep(r *run) { s.owe(r.index, r.live()) }
 func (s *Set) free(r *run) { s.owe(r.index, -r.live()) }
+func (s *Set) letGo(r run) { s.free(&r) }
 
 func (s *Set) owe(index uint64, bytes int64) {
 	if s.owed.index != index {

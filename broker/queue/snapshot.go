@@ -105,9 +105,7 @@ func (q *queue) append(dst []byte) []byte {
 	for _, n := range q.stats.all() {
 		dst = le.AppendUint64(dst, *n)
 	}
-	for i := range q.lanes {
-		dst = q.lanes[i].append(dst)
-	}
+	dst = q.lanes.append(dst)
 	dst = appendRuns(dst, q.returned.runs[q.returned.at:])
 	dst = appendLedger(dst, &q.outbox, func(dst []byte, d *dead) []byte {
 		return appendRuns(appendBool(append(dst, byte(d.reason)), d.flagged), []run{d.run})
@@ -120,6 +118,18 @@ func (st *Stats) all() []*uint64 {
 		&st.Published, &st.Delivered, &st.DeliveredNoAck, &st.Got, &st.GotNoAck, &st.GotEmpty, &st.Redelivered,
 		&st.Acked, &st.Dropped, &st.Expired, &st.DeadLettered,
 	}
+}
+
+func (l *lanes) append(dst []byte) []byte {
+	for _, word := range l.filled {
+		dst = le.AppendUint64(dst, word)
+	}
+	for p := range l.list {
+		if l.filled[p>>6]&(1<<(p&63)) != 0 {
+			dst = l.list[p].append(dst)
+		}
+	}
+	return dst
 }
 
 func (l *lane) append(dst []byte) []byte {

@@ -32,13 +32,12 @@ func (s *Set) expire(q *queue) {
 		}
 		s.bury(q, q.takeFront(fromReturned, r.count), ExpiredTTL, false)
 	}
-	for i := range q.lanes {
-		for {
-			r := q.lanes[i].front()
-			if r == nil || !s.over(r) {
-				break
-			}
-			s.bury(q, q.takeFront(i, r.count), ExpiredTTL, false)
+	for p := q.lanes.top(); p >= 0; {
+		if r := q.lanes.list[p].front(); s.over(r) {
+			s.bury(q, q.takeFront(p, r.count), ExpiredTTL, false)
+			p = q.lanes.below(p + 1)
+		} else {
+			p = q.lanes.below(p)
 		}
 	}
 }
@@ -114,10 +113,8 @@ func (q *queue) due() int64 {
 		if r := q.returned.front(); r != nil {
 			sooner(r.expires)
 		}
-		for i := range q.lanes {
-			if r := q.lanes[i].front(); r != nil {
-				sooner(r.expires)
-			}
+		for p := q.lanes.top(); p >= 0; p = q.lanes.below(p) {
+			sooner(q.lanes.list[p].front().expires)
 		}
 	}
 	if q.config.ExpiresMs != None && len(q.consumers) == 0 {

@@ -160,11 +160,18 @@ func (q *queue) consistent(s *Set) error {
 	sum := func(count, bytes *int64) func(*run) {
 		return func(r *run) { *count += int64(r.count); *bytes += r.bytes() }
 	}
-	for i := range q.lanes {
+	for i, l := range q.lanes.list {
+		filled := q.lanes.filled[i>>6]&(1<<(i&63)) != 0
+		if l == nil || !filled {
+			if filled || l != nil && l.count != 0 {
+				return fmt.Errorf("lane %d is marked as filled %v, and is not", i, filled)
+			}
+			continue
+		}
 		var count, bytes int64
-		q.lanes[i].each(sum(&count, &bytes))
-		if count != q.lanes[i].count || bytes != q.lanes[i].bytes {
-			return fmt.Errorf("lane %d holds %d (%d bytes), says %d (%d)", i, count, bytes, q.lanes[i].count, q.lanes[i].bytes)
+		l.each(sum(&count, &bytes))
+		if count != l.count || bytes != l.bytes || count == 0 {
+			return fmt.Errorf("lane %d holds %d (%d bytes), says %d (%d)", i, count, bytes, l.count, l.bytes)
 		}
 		ready, size = ready+count, size+bytes
 	}
