@@ -34,11 +34,12 @@ func (w *writer) acknowledge(a *ack) {
 	from, to := a.tag, a.tag
 	if a.multiple {
 		from = 0
-		if a.tag == 0 {
-			to = queue.Everything
-		}
 	}
-	if to != queue.Everything && !w.outstanding(o, to) {
+	all := a.multiple && a.tag == 0
+	if all {
+		to = queue.Everything
+	}
+	if !all && !w.outstanding(o, to) {
 		w.failOutlet(o.channel, &protocol.Error{
 			Code: protocol.CodePreconditionFailed, Text: "unknown delivery tag " + strconv.FormatUint(a.tag, 10), Method: a.method,
 		})
@@ -125,15 +126,15 @@ func (w *writer) giveBack(o *outlet, cause queue.Cause) {
 		w.propose(h.consumer.group, &queue.Return{Consumer: h.consumer.id, From: h.event.Number, To: last, Cause: queue.CauseUndelivered})
 	}
 	o.waiting = nil
-	holders := map[*consumer]bool{}
+	holders := map[*consumer]uint64{} // with the highest number: what is still on its way to here stays
 	o.unacked.Take(0, queue.Everything, func(chunk *ledger.Chunk[delivered], taken uint64) {
 		c := chunk.Item.consumer
 		c.unacked -= bits.OnesCount64(taken)
-		holders[c] = true
+		holders[c] = chunk.Item.number + uint64(bits.Len64(taken)) - 1
 	})
 	o.sent = 0
-	for c := range holders {
-		w.propose(c.group, &queue.Return{Consumer: c.id, To: queue.Everything, Cause: cause})
+	for c, last := range holders {
+		w.propose(c.group, &queue.Return{Consumer: c.id, To: last, Cause: cause})
 		if c.gone && c.unacked == 0 {
 			delete(w.consumers, c.id)
 		}

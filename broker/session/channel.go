@@ -12,7 +12,8 @@ type channel struct {
 	content content
 	confirm bool
 	tx      *transaction
-	next    uint64 // number of the next message, with confirms
+	base    uint64 // what the numbers of its messages begin above
+	next    uint64 // number of the next message, with confirms or transactions
 	queue   string // the last one declared
 	named   bool   // queue is set
 
@@ -57,7 +58,9 @@ func (r *reader) newChannel(f protocol.Frame) error {
 		r.refuse(refusal, 0)
 		return nil
 	}
-	c := &channel{number: f.Channel, next: 1}
+	c := &channel{number: f.Channel, base: r.lives << livesShift}
+	c.next = c.base + 1
+	r.lives++
 	r.channels[c.number] = c
 	r.order(func(w *writer) {
 		w.openOutlet(c)
@@ -65,6 +68,10 @@ func (r *reader) newChannel(f protocol.Frame) error {
 	})
 	return nil
 }
+
+// livesShift makes the numbers of messages of one channel lie apart from those of the next: a confirm that comes after
+// its channel was closed must not be taken for one of the channel that has the same number now.
+const livesShift = 40
 
 func (r *reader) allowChannel() *protocol.Error {
 	open := len(r.channels)

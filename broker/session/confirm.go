@@ -37,11 +37,11 @@ func (w *writer) expect(channel uint16, number uint64, answers int) {
 // confirmed notes that messages are in all queues of a group, or went nowhere.
 func (w *writer) confirmed(channel uint16, first uint64, count uint32) {
 	o := w.outlet(channel)
-	if o == nil || o.closed {
+	if o == nil || o.left || o.earlier(&first, &count) {
 		return
 	}
 	if o.tx != nil {
-		o.tx.answered(w, first, count, false)
+		o.tx.answered(count, false)
 		return
 	}
 	c := &o.confirms
@@ -58,6 +58,19 @@ func (w *writer) confirmed(channel uint16, first uint64, count uint32) {
 		c.fresh = append(c.fresh, span{first, last})
 	}
 	w.touch(o)
+}
+
+// earlier cuts off what an earlier channel of the same number published, and tells whether nothing is left.
+func (o *outlet) earlier(first *uint64, count *uint32) bool {
+	if *first > o.base {
+		return false
+	}
+	end := *first + uint64(*count)
+	if end <= o.base+1 {
+		return true
+	}
+	*first, *count = o.base+1, uint32(end-o.base-1)
+	return false
 }
 
 // answer counts an answer, and tells whether it was the last.
@@ -77,16 +90,17 @@ func (c *confirms) answer(number uint64) bool {
 // refusedPublish notes that a queue refused messages: one refusal is enough.
 func (w *writer) refusedPublish(channel uint16, first uint64, count uint32) {
 	o := w.outlet(channel)
-	if o == nil || o.closed {
+	if o == nil || o.left || o.earlier(&first, &count) {
 		return
 	}
 	if o.tx != nil {
-		o.tx.answered(w, first, count, true)
+		o.tx.answered(count, true)
 		return
 	}
 	c := &o.confirms
 	for number := first; number < first+uint64(count); number++ {
 		if c.isSettled(number) {
+			c.answer(number)
 			continue
 		}
 		c.settle(number, number)
@@ -161,17 +175,17 @@ func (w *writer) flushConfirms(o *outlet) {
 	}
 	for _, s := range joinSpans(c.fresh) {
 		if s.first == c.lowest && len(c.nacks) == 0 {
-			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicAck{DeliveryTag: s.last, Multiple: s.last > s.first})
+			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicAck{DeliveryTag: s.last - o.base, Multiple: s.last > s.first})
 			c.advance()
 			continue
 		}
 		for number := s.first; number <= s.last; number++ {
-			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicAck{DeliveryTag: number})
+			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicAck{DeliveryTag: number - o.base})
 		}
 	}
 	for _, s := range c.nacks {
 		for number := s.first; number <= s.last; number++ {
-			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicNack{DeliveryTag: number, Requeue: true})
+			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicNack{DeliveryTag: number - o.base, Requeue: true})
 		}
 	}
 	c.advance()

@@ -245,6 +245,7 @@ func (r *reader) giveBack(c *channel, m *message.Message) {
 	})
 	frames = protocol.AppendContent(frames, c.number, m.Props, m.Body, r.frameMax)
 	r.order(func(w *writer) { w.raw(c.number, frames) })
+	r.orders[len(r.orders)-1].bytes = len(frames)
 }
 
 // confirmUnrouted notes a message whose confirm waits for nobody; neighbours share an order.

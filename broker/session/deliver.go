@@ -17,7 +17,7 @@ type heldBack struct {
 // deliver sends messages to a consumer.
 func (w *writer) deliver(e *group.Event) {
 	c := w.consumers[e.Consumer]
-	if c == nil || c.gone {
+	if c == nil || c.gone || c.outlet.left {
 		return // what it was given goes back with its Return or Down
 	}
 	o := c.outlet

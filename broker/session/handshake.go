@@ -228,7 +228,8 @@ func (r *reader) open() error {
 	r.vhost = wish.VirtualHost
 	r.publisher = dispatch.NewPublisher(r.door, r.principal, r.vhost, r.env.Editor.Catalog)
 	r.write(0, &protocol.ConnectionOpenOk{})
-	r.writer.box.order(func(w *writer) { w.wrote = time.Now() }) // heartbeats begin
+	heartbeat := r.heartbeat
+	r.writer.box.order(func(w *writer) { w.heartbeat, w.wrote = heartbeat, time.Now() })
 	r.logger.Info().Str("user", r.principal.Name()).Str("vhost", r.vhost).Str("name", r.client.name).Msg("connection open")
 	return nil
 }

@@ -15,7 +15,9 @@ type mailbox struct {
 	mu     sync.Mutex // guards what follows
 	room   *sync.Cond
 	orders []order
+	bytes  int // that the orders carry for the client
 	events []group.Event
+	sure   int // events that answer a publish
 	closed bool
 }
 
@@ -24,6 +26,8 @@ type order struct {
 	acks []ack
 	do   func(*writer)
 	sure certain
+
+	bytes int // that do carries for the client
 }
 
 // certain is messages that went nowhere: their confirm depends on nobody.
@@ -37,31 +41,52 @@ type certain struct {
 // the answers is held back.
 const ordersMax = 4096
 
+// orderBytesMax is how many bytes orders may carry for the client before the reader stops reading: messages that are
+// returned.
+const orderBytesMax = 1 << 20
+
+// answersMax is how many events that answer publishes may wait before the reader stops reading: a client that publishes
+// and does not read its confirms is held back.
+const answersMax = 1 << 14
+
+// kept is for how many orders or events an empty mailbox keeps the memory.
+const kept = 1 << 14
+
 func (b *mailbox) init() {
 	b.wake = make(chan struct{}, 1)
 	b.room = sync.NewCond(&b.mu)
 }
 
 // order posts one order.
-func (b *mailbox) order(do func(*writer)) {
+func (b *mailbox) order(do func(*writer)) { b.orderWith(do, 0) }
+
+// orderWith posts one order that carries bytes for the client.
+func (b *mailbox) orderWith(do func(*writer), bytes int) {
 	b.mu.Lock()
-	b.orders = append(b.orders, order{do: do})
+	b.orders = append(b.orders, order{do: do, bytes: bytes})
+	b.bytes += bytes
 	b.mu.Unlock()
 	b.signal()
 }
 
-// post posts the reader's orders, and waits while there are too many.
+// post posts the reader's orders, and waits while the writer has too much to do.
 func (b *mailbox) post(orders []order) {
-	if len(orders) == 0 {
-		return
-	}
 	b.mu.Lock()
-	for len(b.orders) > ordersMax && !b.closed {
+	for b.full() && !b.closed {
 		b.room.Wait()
 	}
 	b.orders = append(b.orders, orders...)
+	for i := range orders {
+		b.bytes += orders[i].bytes
+	}
 	b.mu.Unlock()
-	b.signal()
+	if len(orders) > 0 {
+		b.signal()
+	}
+}
+
+func (b *mailbox) full() bool {
+	return len(b.orders) > ordersMax || b.bytes > orderBytesMax || b.sure > answersMax
 }
 
 // postEvents posts events of a group; confirms that go on from the last are joined to it.
@@ -73,6 +98,9 @@ func (b *mailbox) postEvents(events []group.Event) {
 			continue
 		}
 		b.events = append(b.events, events[i])
+		if kind := events[i].Kind; kind == queue.Confirm || kind == queue.Refuse {
+			b.sure++
+		}
 	}
 	b.mu.Unlock()
 	b.signal()
@@ -83,11 +111,11 @@ func joins(last, next *group.Event) bool {
 		last.Number+uint64(last.Count) == next.Number
 }
 
-// waiting is how many orders wait.
-func (b *mailbox) waiting() int {
+// waiting is how many orders wait, and the bytes they carry.
+func (b *mailbox) waiting() (orders, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.orders)
+	return len(b.orders), b.bytes
 }
 
 func (b *mailbox) signal() {
@@ -99,12 +127,19 @@ func (b *mailbox) signal() {
 
 // take swaps what has arrived for two empty slices.
 func (b *mailbox) take(orders []order, events []group.Event) ([]order, []group.Event) {
+	if cap(orders) > kept {
+		orders = nil
+	}
+	if cap(events) > kept {
+		events = nil
+	}
 	b.mu.Lock()
-	orders, b.orders = b.orders, orders[:0]
-	events, b.events = b.events, events[:0]
-	if len(orders) > ordersMax {
+	if b.full() {
 		b.room.Broadcast()
 	}
+	orders, b.orders = b.orders, orders[:0]
+	events, b.events = b.events, events[:0]
+	b.bytes, b.sure = 0, 0
 	b.mu.Unlock()
 	return orders, events
 }

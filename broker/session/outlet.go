@@ -12,6 +12,7 @@ type outlet struct {
 	channel   *channel // only failed may be touched here
 	consumers map[string]*consumer
 	unacked   ledger.Ledger[delivered]
+	base      uint64 // see channel
 	next      uint64 // delivery tag
 	slots     []*slot
 	confirms  confirms
@@ -20,6 +21,7 @@ type outlet struct {
 	waiting   []heldBack
 	sent      int    // unacked messages that count toward limit
 	reply     string // tag of the consumer that waits for direct replies
+	left      bool   // what it held was given back: nothing is delivered any more
 	closed    bool
 }
 
@@ -48,7 +50,9 @@ type consumer struct {
 }
 
 func (w *writer) openOutlet(c *channel) {
-	w.outlets[c.number] = &outlet{number: c.number, channel: c, consumers: map[string]*consumer{}, next: 1, confirms: confirms{lowest: 1}}
+	w.outlets[c.number] = &outlet{
+		number: c.number, channel: c, consumers: map[string]*consumer{}, base: c.base, next: 1, confirms: confirms{lowest: c.base + 1},
+	}
 	w.lastOut = nil
 }
 
@@ -186,6 +190,7 @@ func (w *writer) closeOutlet(c *channel) {
 // abandon gives back everything the channel holds and detaches its consumers; then is called once that has happened.
 func (w *writer) abandon(o *outlet, then func()) {
 	w.closeSettling()
+	o.left = true
 	open := 1
 	done := func() {
 		if open--; open == 0 && then != nil {
@@ -197,8 +202,11 @@ func (w *writer) abandon(o *outlet, then func()) {
 			open++
 		}
 	}
-	clear(o.consumers)
 	w.giveBack(o, queue.CauseClosed) // behind the detaching: nothing comes back to a consumer that goes
+	for _, c := range o.consumers {  // and what is on its way to here
+		w.propose(c.group, &queue.Return{Consumer: c.id, To: queue.Everything, Cause: queue.CauseUndelivered})
+	}
+	clear(o.consumers)
 	o.confirms = confirms{}
 	done()
 }

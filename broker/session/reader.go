@@ -18,6 +18,7 @@ type reader struct {
 	*Session
 	in       buffer
 	channels map[uint16]*channel
+	lives    uint64   // channels opened so far
 	last     *channel // the channel of the frame before
 	orders   []order  // for the writer, posted at the end of the burst
 	acks     []ack    // of the order being gathered

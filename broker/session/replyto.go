@@ -63,8 +63,12 @@ func (r *reader) rewriteReplyTo(c *channel, m *message.Message, to []byte) *prot
 	return nil
 }
 
-// repliesMax bounds the replies that wait for one session; more are dropped, as a reply may be at any time.
-const repliesMax = 1 << 16
+// repliesMax and replyBytesMax bound the replies that wait for one session; more are dropped, as a reply may be at any
+// time.
+const (
+	repliesMax    = 1 << 16
+	replyBytesMax = 64 << 20
+)
 
 // directReply hands a message straight to the channel that waits for it. It gives false if there is none.
 func (r *reader) directReply(m *message.Message) bool {
@@ -75,8 +79,9 @@ func (r *reader) directReply(m *message.Message) bool {
 	d := protocol.Delivery{
 		RoutingKey: bytes.Clone(m.RoutingKey), Properties: bytes.Clone(m.Props), Body: bytes.Clone(m.Body),
 	}
-	if to.session.writer.box.waiting() < repliesMax {
-		to.session.writer.box.order(func(w *writer) { w.deliverReply(to.channel, &d) })
+	box := &to.session.writer.box
+	if count, bytes := box.waiting(); count < repliesMax && bytes < replyBytesMax {
+		box.orderWith(func(w *writer) { w.deliverReply(to.channel, &d) }, len(d.Properties)+len(d.Body))
 	}
 	return true
 }

@@ -86,7 +86,7 @@ type Session struct {
 	client     clientProperties
 	frameMax   uint32
 	channelMax uint16
-	heartbeat  time.Duration
+	heartbeat  time.Duration // as the reader has it
 
 	blocked atomic.Bool   // held back by an alarm
 	closing atomic.Bool   // connection.close was sent or came: nothing but closes counts

@@ -10,7 +10,6 @@ import (
 // transaction is what a channel published since the last commit: routed already, encoded already. owner: reader
 type transaction struct {
 	batches map[uint64]*queue.Batch // by group
-	number  uint64
 	answers int
 	returns []byte // frames
 }
@@ -55,7 +54,8 @@ func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *me
 		}
 		return
 	}
-	t.number++
+	number := c.next
+	c.next++
 	for i := range route.Groups {
 		g := &route.Groups[i]
 		b := t.batches[g.Group]
@@ -63,7 +63,7 @@ func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *me
 			b = &queue.Batch{}
 			t.batches[g.Group] = b
 		}
-		b.Publish(c.number, t.number, g.Queues, m)
+		b.Publish(c.number, number, g.Queues, m)
 		t.answers++
 	}
 }
@@ -126,7 +126,7 @@ func (w *writer) commit(ch *channel, t *transaction) {
 }
 
 // answered counts the confirms of a commit.
-func (t *txAcks) answered(_ *writer, _ uint64, count uint32, refused bool) {
+func (t *txAcks) answered(count uint32, refused bool) {
 	t.answers -= int(count)
 	t.refused = t.refused || refused
 	if t.answers == 0 && t.done != nil {

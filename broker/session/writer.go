@@ -25,11 +25,12 @@ type writer struct {
 	exclusive map[uint64]struct{}
 	settling  settling
 
-	wrote   time.Time
-	broken  bool // the socket takes nothing more
-	refused bool // connection.close was sent
-	torn    bool
-	over    bool
+	heartbeat time.Duration // 0: none, or not yet
+	wrote     time.Time
+	broken    bool // the socket takes nothing more
+	refused   bool // connection.close was sent
+	torn      bool
+	over      bool
 }
 
 // outMax is how much is gathered before it is written.
