@@ -194,9 +194,7 @@ func (b *Broker) Close() error {
 	if b.listener != nil {
 		_ = b.listener.Close()
 	}
-	b.registry.Each(func(s *session.Session) {
-		s.Close(protocol.Errorf(protocol.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"))
-	})
+	b.registry.Close(protocol.Errorf(protocol.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"))
 	b.waitForSessions()
 	err := b.groups.close()
 	if b.config.Meta != nil {

@@ -243,6 +243,7 @@ func (r *reader) admit(vhost string) *protocol.Error {
 	if refusal := r.env.Registry.enter(c, r.Session, vhost); refusal != nil {
 		return refusal
 	}
+	c = r.env.Editor.Catalog() // from now on the registry tells of deletions; what went before is seen here
 	if !r.principal.MayEnter(c, vhost) {
 		return protocol.Errorf(protocol.CodeNotAllowed, "access to vhost '%s' refused for user '%s'", vhost, r.principal.Name())
 	}

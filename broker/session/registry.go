@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/warrenmq/warren/broker/topology"
@@ -11,15 +13,31 @@ import (
 type Registry struct {
 	Limit int // connections on the node; 0: no limit
 
-	mu    sync.Mutex
-	open  map[*Session]struct{}
-	vhost map[string]int
-	user  map[string]int
+	mu       sync.Mutex
+	arriving map[*Session]struct{} // not open yet
+	open     map[*Session]struct{}
+	vhost    map[string]int
+	user     map[string]int
+	closed   *protocol.Error // why nobody is admitted any more
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry(limit int) *Registry {
-	return &Registry{Limit: limit, open: map[*Session]struct{}{}, vhost: map[string]int{}, user: map[string]int{}}
+	return &Registry{
+		Limit: limit, arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, vhost: map[string]int{},
+		user: map[string]int{},
+	}
+}
+
+// arrive notes a connection that was accepted. It gives false if none is any more.
+func (g *Registry) arrive(s *Session) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		return false
+	}
+	g.arriving[s] = struct{}{}
+	return true
 }
 
 // enter admits a connection to a vhost, or says which limit forbids it.
@@ -27,6 +45,9 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	user := s.principal.Name()
+	if g.closed != nil {
+		return g.closed
+	}
 	if g.Limit > 0 && len(g.open) >= g.Limit {
 		return protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
 	}
@@ -38,6 +59,7 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 			return protocol.Errorf(protocol.CodeNotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", user, limit)
 		}
 	}
+	delete(g.arriving, s)
 	g.open[s] = struct{}{}
 	g.vhost[vhost]++
 	g.user[user]++
@@ -49,6 +71,7 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 func (g *Registry) leave(s *Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	delete(g.arriving, s)
 	if _, is := g.open[s]; !is {
 		return
 	}
@@ -74,6 +97,18 @@ func (g *Registry) Each(visit func(*Session)) {
 	for _, s := range list {
 		visit(s)
 	}
+}
+
+// Close ends all connections: those that are open are told why, the others are cut. Nobody is admitted any more.
+func (g *Registry) Close(refusal *protocol.Error) {
+	g.mu.Lock()
+	g.closed = refusal
+	arriving := slices.Collect(maps.Keys(g.arriving))
+	g.mu.Unlock()
+	for _, s := range arriving {
+		s.Abort()
+	}
+	g.Each(func(s *Session) { s.Close(refusal) })
 }
 
 // Follow ends the connections whose vhost or user is gone. It does not wait for them.

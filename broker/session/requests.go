@@ -228,11 +228,7 @@ func (w *writer) teardown(then func()) {
 		return
 	}
 	w.torn = true
-	close(w.Session.torn)
-	w.mu.Lock()
-	w.Session.over = true
-	w.room.Broadcast()
-	w.mu.Unlock()
+	w.unblock()
 	w.closeSettling()
 	open := 1
 	done := func() {

@@ -14,9 +14,13 @@
 package session
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +94,7 @@ type Session struct {
 
 	blocked atomic.Bool   // held back by an alarm
 	closing atomic.Bool   // connection.close was sent or came: nothing but closes counts
-	torn    chan struct{} // closed when the session begins to be taken apart
+	torn    chan struct{} // closed when the session is cut, or begins to be taken apart
 	written chan struct{} // closed when the writer has ended
 	ended   chan struct{}
 
@@ -115,6 +119,11 @@ func New(env *Env, conn net.Conn) *Session {
 
 // Serve runs the session until the connection has ended.
 func (s *Session) Serve() {
+	defer close(s.ended)
+	defer s.conn.Close()
+	if !s.env.Registry.arrive(s) {
+		return
+	}
 	s.env.Inboxes.Add(s.id, &s.writer)
 	s.env.Inboxes.Add(s.id+1, &s.writer)
 	go func() {
@@ -124,11 +133,12 @@ func (s *Session) Serve() {
 	s.guard(s.reader.run)
 	s.writer.box.order(func(w *writer) { w.teardown(nil) })
 	<-s.written
-	s.conn.Close()
+	if !s.writer.over {
+		s.salvage()
+	}
 	s.env.Registry.leave(s)
 	s.env.Inboxes.Remove(s.id)
 	s.env.Inboxes.Remove(s.id + 1)
-	close(s.ended)
 	s.logger.Info().Str("user", s.principal.Name()).Msg("connection closed")
 }
 
@@ -137,10 +147,37 @@ func (s *Session) guard(half func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.logger.Error().Str("bug", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("connection ended by a bug")
-			s.conn.Close()
+			s.apologise()
 		}
 	}()
 	half()
+}
+
+// apologise tells the client that a bug ends its connection, and gives it a moment to read it.
+func (s *Session) apologise() {
+	s.closing.Store(true)
+	_ = s.conn.SetWriteDeadline(time.Now().Add(lingerTime))
+	_, _ = s.conn.Write(protocol.AppendMethodFrame(nil, 0, &protocol.ConnectionClose{
+		ReplyCode: protocol.CodeInternalError, ReplyText: protocol.Name(protocol.CodeInternalError),
+	}))
+	time.AfterFunc(lingerTime, s.Abort)
+}
+
+// salvage does what the writer, which a bug has ended, did not: what the session holds goes back, its queues go.
+func (s *Session) salvage() {
+	door := dispatch.NewDoor(queue.SessionKey{Node: s.env.Node, Session: s.env.Numbers.Add(2)}, s.env.Groups)
+	for _, id := range s.writer.visited() {
+		if b, err := door.Batch(id); err == nil {
+			b.Add(&queue.Down{Node: s.env.Node, First: s.id, Last: s.id + 1})
+		}
+	}
+	err := door.Flush()
+	if ids := slices.Collect(maps.Keys(s.writer.exclusive)); len(ids) > 0 {
+		err = errors.Join(err, s.env.Editor.DeleteQueues(context.Background(), s.vhost, ids, nil))
+	}
+	if err != nil {
+		s.logger.Error().Err(err).Msg("what the connection held is not given back")
+	}
 }
 
 // Close ends the connection in order, with a code and text for the client. It does not wait: Ended tells when it is over.
@@ -204,5 +241,20 @@ func readClientProperties(raw protocol.RawTable) clientProperties {
 	return p
 }
 
-// Abort cuts the connection.
-func (s *Session) Abort() { s.conn.Close() }
+// Abort cuts the connection, whatever its halves wait for.
+func (s *Session) Abort() {
+	s.conn.Close()
+	s.reader.door.Close()
+	s.unblock()
+}
+
+// unblock lets the reader wait for nobody any more.
+func (s *Session) unblock() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.over = true
+		close(s.torn)
+		s.room.Broadcast()
+	}
+}

@@ -29,6 +29,7 @@ type writer struct {
 	wrote     time.Time
 	broken    bool // the socket takes nothing more
 	refused   bool // connection.close was sent
+	farewell  *time.Timer
 	torn      bool
 	over      bool
 }
@@ -69,7 +70,7 @@ func (w *writer) Post(events []group.Event) {
 
 // run does what comes until the session is over.
 func (w *writer) run() {
-	defer w.box.close()
+	defer w.end()
 	var orders []order
 	var events []group.Event
 	timer := time.NewTimer(time.Hour)
@@ -92,6 +93,14 @@ func (w *writer) run() {
 		}
 		clear(events)
 		w.finish()
+	}
+}
+
+// end lets nobody wait for the writer any more.
+func (w *writer) end() {
+	w.box.close()
+	if w.farewell != nil {
+		w.farewell.Stop()
 	}
 }
 
@@ -176,7 +185,7 @@ func (w *writer) write() {
 	if !w.broken {
 		if _, err := w.conn.Write(w.out); err != nil {
 			w.broken = true
-			w.conn.Close() // the reader notices, and ends the session
+			w.Abort() // ends the reader, which ends the session
 		}
 		w.wrote = time.Now()
 	}
@@ -223,7 +232,7 @@ func (w *writer) refuse(refusal *protocol.Error) {
 	if w.heartbeat > 0 {
 		patience = min(patience, w.heartbeat)
 	}
-	time.AfterFunc(patience, func() { w.conn.Close() })
+	w.farewell = time.AfterFunc(patience, w.Abort)
 }
 
 // closePatience is how long a client has to answer connection.close.
