@@ -3,16 +3,16 @@
 // A record is what a session writes into a publish command, what the log keeps, and what a delivery is encoded from; it
 // is never re-encoded on the way. All integers are little endian.
 //
-//	0  flags        1 byte, see the Flag constants
-//	1  priority     1 byte, NoPriority if the property is absent
-//	2  exchange     1 byte, length
-//	3  routing key  1 byte, length
-//	4  properties   4 bytes, length
-//	8  body         4 bytes, length
-//	12 extras, each only if its flag is set, in the order of the flags:
+//	0  flags        2 bytes, see the Flag constants
+//	2  priority     1 byte, NoPriority if the property is absent
+//	3  exchange     1 byte, length
+//	4  routing key  1 byte, length
+//	5  properties   4 bytes, length
+//	9  body         4 bytes, length
+//	13 extras, each only if its flag is set, in the order of the flags:
 //	     expiration 8 bytes (milliseconds), delay 8 bytes (milliseconds), counts 2 x 4 bytes,
 //	     deduplication key 1 byte length + bytes, producer 2 x 8 bytes,
-//	     hidden keys 1 byte count, each 1 byte length + bytes
+//	     hidden keys 1 byte count, each 1 byte length + bytes, filter value 1 byte length + bytes
 //	   exchange, routing key, properties (AMQP's flag words and values, as they came), body
 //
 // The package never interprets properties; that is protocol's business.
@@ -38,20 +38,21 @@ const (
 	FlagProducer                // carries a producer identity and sequence number
 	FlagRedelivered             // its first delivery already says redelivered
 	FlagHidden                  // carries routing keys that nobody is shown (BCC)
+	FlagFilter                  // carries a value that stream consumers may filter by
 )
 
 // NoPriority stands for an absent priority property.
 const NoPriority = 255
 
 // headSize is the fixed part of a record.
-const headSize = 12
+const headSize = 13
 
 // ErrTruncated is returned for bytes that are not a whole record.
 var ErrTruncated = errors.New("message: truncated record")
 
 // Head is what the queue machine asks of a record.
 type Head struct {
-	Flags      uint8
+	Flags      uint16
 	Priority   uint8
 	Size       uint32 // body bytes
 	Properties uint32 // property bytes
@@ -63,6 +64,7 @@ type Head struct {
 	Producer   uint64 // identity, if FlagProducer
 	Sequence   uint64 // its number of the message, if FlagProducer
 	Hidden     []byte // encoded hidden keys, if FlagHidden; see HiddenKeys
+	Filter     []byte // borrowed, if FlagFilter; at most 255 bytes
 }
 
 // Message is a record opened up. All slices are borrowed.
@@ -98,11 +100,14 @@ func (m *Message) Length() int {
 	if m.Flags&FlagHidden != 0 {
 		n += len(m.Hidden)
 	}
+	if m.Flags&FlagFilter != 0 {
+		n += 1 + len(m.Filter)
+	}
 	return n
 }
 
 // extraFlags are the flags that announce extras.
-const extraFlags = 0xff &^ (FlagPersistent | FlagRedelivered)
+const extraFlags = FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagHidden | FlagFilter
 
 // AppendHidden encodes routing keys, of at most 255 bytes each and at most 255, for Head.Hidden.
 func AppendHidden(dst []byte, keys []string) []byte {
@@ -130,7 +135,7 @@ func (h *Head) HiddenKeys() []string {
 
 // Append appends the record of m to dst. Exchange, routing key and deduplication key are at most 255 bytes.
 func Append(dst []byte, m *Message) []byte {
-	dst = append(dst, m.Flags, m.Priority, byte(len(m.Exchange)), byte(len(m.RoutingKey)))
+	dst = append(dst, byte(m.Flags), byte(m.Flags>>8), m.Priority, byte(len(m.Exchange)), byte(len(m.RoutingKey)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Props)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Body)))
 	if m.Flags&extraFlags != 0 {
@@ -164,6 +169,9 @@ func appendExtras(dst []byte, m *Message) []byte {
 	if m.Flags&FlagHidden != 0 {
 		dst = append(dst, m.Hidden...)
 	}
+	if m.Flags&FlagFilter != 0 {
+		dst = append(append(dst, byte(len(m.Filter))), m.Filter...)
+	}
 	return dst
 }
 
@@ -179,10 +187,10 @@ func parseHead(rec []byte, h *Head) (at int, err error) {
 		return 0, ErrTruncated
 	}
 	*h = Head{
-		Flags:      rec[0],
-		Priority:   rec[1],
-		Properties: binary.LittleEndian.Uint32(rec[4:]),
-		Size:       binary.LittleEndian.Uint32(rec[8:]),
+		Flags:      binary.LittleEndian.Uint16(rec),
+		Priority:   rec[2],
+		Properties: binary.LittleEndian.Uint32(rec[5:]),
+		Size:       binary.LittleEndian.Uint32(rec[9:]),
 	}
 	if h.Flags&extraFlags == 0 {
 		return headSize, nil
@@ -211,6 +219,9 @@ func parseExtras(rec []byte, h *Head) (at int, err error) {
 	}
 	if h.Flags&FlagHidden != 0 {
 		h.Hidden = r.keys()
+	}
+	if h.Flags&FlagFilter != 0 {
+		h.Filter = r.short()
 	}
 	if r.missing {
 		return 0, ErrTruncated
@@ -271,7 +282,7 @@ func Parse(rec []byte, m *Message) error {
 	if err != nil {
 		return err
 	}
-	xlen, klen := int(rec[2]), int(rec[3])
+	xlen, klen := int(rec[3]), int(rec[4])
 	plen, blen := int(m.Properties), int(m.Size)
 	rest := rec[at:]
 	if len(rest) < xlen+klen+plen+blen {

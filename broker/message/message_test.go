@@ -9,19 +9,19 @@ import (
 func full() Message {
 	return Message{
 		Head: Head{
-			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered | FlagHidden,
+			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered | FlagHidden | FlagFilter,
 			Priority:   7,
 			Expiration: 60000, Delay: 5000, Deliveries: 3, Acquired: 4, Dedup: []byte("once"), Producer: 11, Sequence: 12,
-			Hidden: AppendHidden(nil, []string{"bcc", ""}),
+			Hidden: AppendHidden(nil, []string{"bcc", ""}), Filter: []byte("eu"),
 		},
 		Exchange: []byte("orders"), RoutingKey: []byte("eu.new"), Props: []byte{0x90, 0}, Body: []byte("body"),
 	}
 }
 
 func TestRecordRoundTripsWithEveryCombinationOfExtras(t *testing.T) {
-	for flags := 0; flags < 256; flags++ {
+	for flags := 0; flags < 512; flags++ {
 		in := full()
-		in.Flags = uint8(flags)
+		in.Flags = uint16(flags)
 		rec := Append(nil, &in)
 		if len(rec) != in.Length() {
 			t.Fatalf("flags %b: Length says %d, Append wrote %d", flags, in.Length(), len(rec))

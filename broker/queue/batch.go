@@ -35,7 +35,7 @@ type openPublish struct {
 	targets []ID
 
 	stride     uint32 // 0: the records differ
-	flags      uint8  // of the first record, as are these
+	flags      uint16 // of the first record, as are these
 	priority   uint8
 	size       int
 	properties int
