@@ -47,7 +47,7 @@ func (s *Set) live(id ID) *queue {
 // came. In a quorum queue a better one takes over as soon as the one before has nothing unacked.
 func (s *Set) electSingle(q *queue) {
 	q.quiescing = false
-	if !q.config.SingleActive || len(q.consumers) == 0 {
+	if !q.config.SingleActive || len(q.consumers) == 0 || q.single != nil && q.config.Type != Quorum {
 		return
 	}
 	best := q.consumers[0]
@@ -57,7 +57,7 @@ func (s *Set) electSingle(q *queue) {
 		}
 	}
 	if before := q.single; before != nil {
-		if q.config.Type != Quorum || best.priority <= before.priority {
+		if best.priority <= before.priority {
 			return
 		}
 		if before.unacked.Len() > 0 {

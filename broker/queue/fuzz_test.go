@@ -120,8 +120,8 @@ func TestCommandsThatAreNone(t *testing.T) {
 		return append(data, records...)
 	}
 	one := append(le.AppendUint32(nil, uint32(len(record))), record...)
-	lies := bytes.Clone(one)
-	lies[4+8] = 200 // the length of the body
+	long := message.Append(nil, &message.Message{Body: make([]byte, 200)})
+	lies := append(le.AppendUint32(nil, uint32(len(long)-150)), long[:len(long)-150]...)
 	for what, c := range map[string]struct {
 		op   Op
 		data []byte

@@ -22,7 +22,7 @@ func (s *Set) publishAll(p *publish) error {
 		return s.publishEach(p)
 	}
 	var h message.Head
-	if p.count == 0 || uint64(len(p.records)) != uint64(p.stride)*uint64(p.count) {
+	if uint64(len(p.records)) != uint64(p.stride)*uint64(p.count) {
 		return ErrCommand
 	}
 	if stride, err := readHead(p.records, &h); err != nil || stride != p.stride {

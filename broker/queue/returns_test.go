@@ -44,6 +44,23 @@ func TestReturnsAgainstAList(t *testing.T) {
 	}
 }
 
+// TestReturnsBecomeOneRunAgain: a run that was handed out in pieces and comes back in any order.
+func TestReturnsBecomeOneRunAgain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for range 50 {
+		whole := run{index: 5, offset: 63, stride: 40, count: 200, size: 16}
+		pieces := singles([]run{whole})
+		rng.Shuffle(len(pieces), func(i, j int) { pieces[i], pieces[j] = pieces[j], pieces[i] })
+		var r returns
+		for _, p := range pieces {
+			r.insert(p)
+		}
+		if got := collect(r.each); len(got) != 1 || got[0] != whole {
+			t.Fatalf("%d runs instead of one", len(got))
+		}
+	}
+}
+
 // giveBack returns a stretch of held messages that are one run.
 func giveBack(rng *rand.Rand, r *returns, held *[]run, list []run, sorted bool) []run {
 	from := rng.IntN(len(*held))

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ import (
 //	tick       ms=0, which pass before it
 //	batch      seq=, with commands on the lines below
 //	counts q=1, outbox q=1 from=, pending, queues, live, snapshot (the script goes on with a restored set)
+//
+// A number may be written 3d+1: what three deliveries of messages of 100 bytes cost, and one.
 //
 // Every command takes from=s1, or from=n2.s1 for a session of node 2. Flags are written +flag.
 
@@ -76,7 +79,15 @@ func (a args) number(key string, otherwise int64) int64 {
 	if text == "" {
 		return otherwise
 	}
+	times := int64(0)
+	if count, more, found := strings.Cut(text, "d"); found {
+		m := args{s: a.s, set: map[string]string{"size": "100"}}.message("m")
+		times, _ = strconv.ParseInt(count, 10, 64)
+		times *= int64(m.Length()) + RecordGap + DeliveryOverhead
+		text = cmp.Or(more, "0")
+	}
 	n, err := strconv.ParseInt(text, 10, 64)
+	n += times
 	if err != nil {
 		a.s.t.Fatalf("%s: %s=%s is not a number", a.s.pos, key, text)
 	}

@@ -102,13 +102,14 @@ func (s *script) pending() string {
 	return s.render(effects)
 }
 
-// alive shows how many bytes are alive, in how many entries.
+// alive shows how many messages are alive, each as often as queues have it, and in how many entries. That their bytes are
+// accounted for is checked after every command.
 func (s *script) alive() string {
-	total := int64(0)
-	for _, bytes := range s.live {
-		total += bytes
+	total := uint32(0)
+	for _, q := range s.set.queues {
+		q.each(func(r *run) { total += r.count })
 	}
-	return fmt.Sprintf("%d bytes in %d entries\n", total, len(s.live))
+	return fmt.Sprintf("%d in %d entries\n", total, len(s.live))
 }
 
 // reload goes on with a set that was restored from a snapshot.

@@ -62,8 +62,8 @@ type Machine interface {
 	Snapshot(w io.Writer) error
 	// Restore replaces the state. It does not call Account; Live is asked instead.
 	Restore(r io.Reader) error
-	// Live visits the live spans in entries from <= index < to, in any order. A span that several queues share may be
-	// visited several times, in pieces.
+	// Live visits the live spans in entries from <= index < to, in any order. Together they are as long as Account was told:
+	// a span that several queues share is visited several times, perhaps in pieces.
 	Live(from, to uint64, visit func(Span))
 }
 

@@ -97,6 +97,24 @@ func TestStragglerPinsNothing(t *testing.T) {
 	})
 }
 
+// TestScatteredStragglersKeepNoPlacesOfOthers: one small message stays in every 256 entries.
+func TestScatteredStragglersKeepNoPlacesOfOthers(t *testing.T) {
+	s := openShelf(t, still)
+	const segments = 200
+	for i := range segments * segmentEntries {
+		s.propose(keep(filled(i, 8)))
+		if i%segmentEntries != 100 {
+			s.propose(letGo(i))
+		}
+	}
+	s.wait(func(r *retained) {
+		live := s.check(r)
+		if most := int64(segments+10)*(4*keptSize+100) + 2*segmentEntries*keptSize; live != 8*segments || r.held > most {
+			t.Errorf("%d bytes are held for %d that live, at most %d are expected", r.held, live, most)
+		}
+	})
+}
+
 // TestPackingAsksInProportion: the machine is asked for its spans only if that frees much.
 func TestPackingAsksInProportion(t *testing.T) {
 	s := openShelf(t, still)
