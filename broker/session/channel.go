@@ -121,8 +121,9 @@ func (r *reader) unpark(c *channel) {
 		}
 		c.frames = c.frames[n:]
 		r.kept -= n
-		if r.channels[c.number] != c {
-			break // closed meanwhile
+		if r.channels[c.number] != c { // closed meanwhile: what follows is not for it
+			r.kept -= len(c.frames)
+			c.frames = nil
 		}
 	}
 	if len(c.frames) == 0 {

@@ -166,8 +166,10 @@ func (r *reader) before(do func(*writer)) {
 // more reads further octets. A deadline that was only moved to wake the reader is no error.
 func (r *reader) more() error {
 	for {
-		if r.kept > keptMax && !r.waitResumed() {
-			return errOver
+		for r.kept > keptMax {
+			if !r.waitResumed() {
+				return errOver
+			}
 		}
 		r.armDeadline()
 		if r.parked.Load() && r.resumeChannels() {
