@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/store/meta"
 	"github.com/warrenmq/warren/store/oplog"
 )
 
@@ -150,4 +151,49 @@ func (l *gatedLog) Propose(b oplog.Batch) error {
 	}
 	l.gate.behind = append(l.gate.behind, func() { _ = l.Log.Propose(b) })
 	return nil
+}
+
+// slowDisk is metadata in memory that is durable only when the test says so.
+type slowDisk struct {
+	*meta.Memory
+
+	mu      sync.Mutex
+	shut    bool
+	waiting []func()
+}
+
+// newSlowDisk makes a fast one, for Config.Meta.
+func newSlowDisk() *slowDisk {
+	d := &slowDisk{Memory: meta.NewMemory(nil, 0)}
+	d.Persist = func(_ int64, _ []meta.Op, durable func(error)) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		switch {
+		case durable == nil:
+		case d.shut:
+			d.waiting = append(d.waiting, func() { durable(nil) })
+		default:
+			go durable(nil)
+		}
+	}
+	return d
+}
+
+// Shut holds back the news that something is durable.
+func (d *slowDisk) Shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shut = true
+}
+
+// Lift tells all that was held back.
+func (d *slowDisk) Lift() {
+	d.mu.Lock()
+	d.shut = false
+	waiting := d.waiting
+	d.waiting = nil
+	d.mu.Unlock()
+	for _, durable := range waiting {
+		durable()
+	}
 }

@@ -16,9 +16,18 @@ type heldBack struct {
 
 // deliver sends messages to a consumer.
 func (w *writer) deliver(e *group.Event) {
-	c := w.consumers[e.Consumer]
-	if c == nil || c.gone || c.outlet.left {
-		return // what it was given goes back with its Return or Down
+	if c := w.consumers[e.Consumer]; c != nil && !c.gone {
+		w.deliverTo(c, e)
+	}
+}
+
+func (w *writer) deliverTo(c *consumer, e *group.Event) {
+	if c.outlet.left {
+		return // what it was given went back
+	}
+	if c.held {
+		c.early = append(c.early, *e)
+		return
 	}
 	o := c.outlet
 	if o.limit > 0 && !c.noAck && (len(o.waiting) > 0 || o.sent+int(e.Count) > int(o.limit)) {
@@ -27,6 +36,21 @@ func (w *writer) deliver(e *group.Event) {
 		return
 	}
 	w.send(c, e)
+}
+
+// holdBack keeps the deliveries to a new consumer while its consume-ok waits behind answers that were promised before.
+func (w *writer) holdBack(o *outlet, c *consumer) {
+	if len(o.slots) == 0 {
+		return
+	}
+	c.held = true
+	o.slots[len(o.slots)-1].then = func(w *writer) {
+		early := c.early
+		c.held, c.early = false, nil
+		for i := range early {
+			w.deliverTo(c, &early[i])
+		}
+	}
 }
 
 // release sends what the channel's common limit held back and now allows.

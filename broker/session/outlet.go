@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/protocol"
@@ -47,6 +48,9 @@ type consumer struct {
 	drained  int64 // bytes that left for the socket and are not credited yet
 	thirsty  bool
 	gone     bool
+
+	early []group.Event // deliveries that wait until the client knows of the consumer
+	held  bool
 }
 
 func (w *writer) openOutlet(c *channel) {

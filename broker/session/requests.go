@@ -76,6 +76,7 @@ func (w *writer) attached(o *outlet, c *consumer, wish *consumerWish, outcome qu
 	if outcome == queue.Done {
 		if !wish.NoWait {
 			w.reply(o.number, &protocol.BasicConsumeOk{ConsumerTag: c.tag})
+			w.holdBack(o, c)
 		}
 		return
 	}
