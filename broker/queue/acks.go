@@ -128,20 +128,50 @@ func (s *Set) applyDown(d *Down) {
 	if d.Lost {
 		cause = CauseLost
 	}
-	touched := map[ID]bool{}
+	var all []*consumer
 	for _, ses := range s.sessionsOf(d) {
-		for _, c := range ses.sorted() {
-			s.giveBack(c, 0, Everything, cause)
-			if c.gone || c.getter {
-				s.forget(c)
-			} else {
-				s.detach(c)
-			}
-			touched[c.queue.id] = true
-		}
+		all = append(all, ses.sorted()...)
 		delete(s.sessions, ses.key)
 	}
 	s.recent = nil
+	s.end(all, cause, nil)
+	s.answer(d.Request, Done, 0)
+}
+
+// applyLeave ends what a session has on one channel.
+func (s *Set) applyLeave(l *Leave) {
+	var all []*consumer
+	if ses := s.sessions[s.from]; ses != nil {
+		for _, c := range ses.sorted() {
+			if c.channel == l.Channel {
+				all = append(all, c)
+			}
+		}
+	}
+	seen := make(map[uint32]uint64, len(l.Seen))
+	for _, one := range l.Seen {
+		seen[one.Consumer] = one.Number
+	}
+	s.end(all, CauseClosed, seen)
+	s.answer(l.Request, Done, 0)
+}
+
+// end gives back what consumers hold and takes them off their queues, all before anybody gets any of it. seen, if it is
+// not nil, says what of it was delivered.
+func (s *Set) end(consumers []*consumer, cause Cause, seen map[uint32]uint64) {
+	touched := map[ID]bool{}
+	for _, c := range consumers {
+		if seen != nil {
+			s.giveBack(c, seen[c.id]+1, Everything, CauseUndelivered)
+		}
+		s.giveBack(c, 0, Everything, cause)
+		if c.gone || c.getter {
+			s.forget(c)
+		} else {
+			s.detach(c)
+		}
+		touched[c.queue.id] = true
+	}
 	for _, id := range sortedIDs(touched) {
 		q := s.queues[id]
 		if s.abandoned(q) {
@@ -152,5 +182,14 @@ func (s *Set) applyDown(d *Down) {
 		s.curb(q)
 		s.settle(q)
 	}
-	s.answer(d.Request, Done, 0)
+}
+
+func (s *Set) applyAdjust(a *Adjust) {
+	c := s.consumer(a.Consumer)
+	if c == nil || c.gone {
+		return
+	}
+	c.prefetch = a.Prefetch
+	c.queue.invite(c)
+	s.settle(c.queue)
 }

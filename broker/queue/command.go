@@ -25,6 +25,8 @@ const (
 	OpTick
 	OpConfigure
 	OpForwarded
+	OpLeave
+	OpAdjust
 )
 
 // commandVersion is the form in which commands are written. Older forms stay readable.
@@ -148,6 +150,25 @@ type Down struct {
 	Request     uint32
 }
 
+// Leave says that a channel of the session is gone, with all consumers on it and all they hold.
+type Leave struct {
+	Channel uint16
+	Request uint32
+	Seen    []Seen // what is not listed was never delivered
+}
+
+// Seen says up to which delivery a consumer's messages have left the session.
+type Seen struct {
+	Consumer uint32
+	Number   uint64
+}
+
+// Adjust changes how many unacked messages a consumer may have; 0: no limit.
+type Adjust struct {
+	Consumer uint32
+	Prefetch uint32
+}
+
 // Tick lets time pass.
 type Tick struct{}
 
@@ -174,6 +195,8 @@ func (*Get) op() Op       { return OpGet }
 func (*Down) op() Op      { return OpDown }
 func (*Tick) op() Op      { return OpTick }
 func (*Forwarded) op() Op { return OpForwarded }
+func (*Leave) op() Op     { return OpLeave }
+func (*Adjust) op() Op    { return OpAdjust }
 
 func (c *Declare) append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Queue))
@@ -294,6 +317,28 @@ func (c *Down) append(dst []byte) []byte {
 func (c *Down) decode(r *reader) {
 	*c = Down{Node: r.uint64(), First: r.uint64(), Last: r.uint64(), Lost: r.bool(), Request: r.uint32()}
 }
+
+func (c *Leave) append(dst []byte) []byte {
+	dst = le.AppendUint32(le.AppendUint16(dst, c.Channel), c.Request)
+	dst = le.AppendUint32(dst, uint32(len(c.Seen)))
+	for _, seen := range c.Seen {
+		dst = le.AppendUint64(le.AppendUint32(dst, seen.Consumer), seen.Number)
+	}
+	return dst
+}
+
+func (c *Leave) decode(r *reader) {
+	*c = Leave{Channel: r.uint16(), Request: r.uint32()}
+	for n := r.uint32(); n > 0 && !r.bad; n-- {
+		c.Seen = append(c.Seen, Seen{Consumer: r.uint32(), Number: r.uint64()})
+	}
+}
+
+func (c *Adjust) append(dst []byte) []byte {
+	return le.AppendUint32(le.AppendUint32(dst, c.Consumer), c.Prefetch)
+}
+
+func (c *Adjust) decode(r *reader) { *c = Adjust{Consumer: r.uint32(), Prefetch: r.uint32()} }
 
 func (c *Tick) append(dst []byte) []byte { return dst }
 func (c *Tick) decode(*reader)           {}

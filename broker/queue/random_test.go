@@ -12,11 +12,11 @@ import (
 	"github.com/warrenmq/warren/store/oplog"
 )
 
-// A longer run: go test -run TestAgainstTheModel -seeds 100000 -entries 5000
-// One run again: go test -run TestAgainstTheModel -seed 17
+// A longer run: go test ./broker/queue -run TestAgainstTheModel -seeds 100000 -entries 5000
+// One run again: go test ./broker/queue -run TestAgainstTheModel -seed 17
 var (
 	seeds   = flag.Int("seeds", 200/slow, "random runs against the model")
-	seed    = flag.Uint64("seed", 0, "the seed of the first, or with a seed the only run")
+	seed    = flag.Uint64("seed", 0, "the seed of the only run")
 	entries = flag.Int("entries", 300, "entries in a run")
 )
 

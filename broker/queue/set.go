@@ -152,6 +152,10 @@ func (s *Set) newCommand(op Op) Command {
 		return new(Tick)
 	case OpForwarded:
 		return new(Forwarded)
+	case OpLeave:
+		return new(Leave)
+	case OpAdjust:
+		return new(Adjust)
 	}
 	return nil
 }
@@ -184,6 +188,10 @@ func (s *Set) applyOther(c Command) {
 		s.applyDown(c)
 	case *Forwarded:
 		s.applyForwarded(c)
+	case *Leave:
+		s.applyLeave(c)
+	case *Adjust:
+		s.applyAdjust(c)
 	case *Tick: // time has passed already, in Apply
 		s.woken = 0 // one that came too early wants to be called again
 	}

@@ -152,6 +152,9 @@ func (w *writer) recoverOutlet(number uint16) {
 func (w *writer) limitOutlet(number uint16, limit uint16) {
 	if o := w.outlet(number); o != nil && !o.closed {
 		o.limit = limit
+		for _, c := range o.consumers {
+			w.propose(c.group, &queue.Adjust{Consumer: c.id, Prefetch: prefetch(uint16(c.prefetch), limit)})
+		}
 		w.release(o)
 	}
 }

@@ -114,6 +114,7 @@ func (w *writer) hand(c *consumer, e *group.Event) {
 	o := c.outlet
 	first := o.next
 	o.next += uint64(e.Count)
+	c.seen = e.Number + uint64(e.Count) - 1
 	if e.NoAck {
 		return
 	}

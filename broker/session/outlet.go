@@ -47,6 +47,7 @@ type consumer struct {
 	unacked  int
 	drained  int64 // bytes that left for the socket and are not credited yet
 	thirsty  bool
+	seen     uint64 // number of the last message that was sent to the client
 	gone     bool
 
 	early []group.Event // deliveries that wait until the client knows of the consumer
@@ -201,16 +202,28 @@ func (w *writer) abandon(o *outlet, then func()) {
 			then()
 		}
 	}
-	for _, c := range o.consumers {
-		if w.detach(c, done) {
+	leave := map[uint64]*queue.Leave{} // by group
+	for _, c := range w.consumers {
+		if c.outlet != o {
+			continue
+		}
+		l := leave[c.group]
+		if l == nil {
+			l = &queue.Leave{Channel: o.number}
+			leave[c.group] = l
+		}
+		l.Seen = append(l.Seen, queue.Seen{Consumer: c.id, Number: c.seen})
+		c.gone = true
+		delete(w.consumers, c.id)
+	}
+	for id, l := range leave {
+		l.Request = w.request(func(group.Event) { done() })
+		if w.propose(id, l) {
 			open++
 		}
 	}
-	w.giveBack(o, queue.CauseClosed) // behind the detaching: nothing comes back to a consumer that goes
-	for _, c := range o.consumers {  // and what is on its way to here
-		w.propose(c.group, &queue.Return{Consumer: c.id, To: queue.Everything, Cause: queue.CauseUndelivered})
-	}
 	clear(o.consumers)
+	o.unacked, o.waiting, o.sent = ledger.Ledger[delivered]{}, nil, 0
 	o.confirms = confirms{}
 	done()
 }

@@ -47,22 +47,21 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 		w.attached(o, c, wish, e.Outcome)
 	})
 	w.propose(c.group, &queue.Attach{
-		Queue: queue.ID(c.queue), Consumer: c.id, Request: request, Channel: o.number, Prefetch: wish.limit(),
+		Queue: queue.ID(c.queue), Consumer: c.id, Request: request, Channel: o.number, Prefetch: prefetch(wish.prefetch, wish.globalPrefetch),
 		Window: deliveryWindow, NoAck: c.noAck, Exclusive: wish.Exclusive, Priority: wish.priority,
 		TimeoutMs: wish.timeoutMs, Tag: tag, Arguments: wish.Arguments,
 	})
 }
 
-// limit is the consumer's prefetch in the queue's machine: its own, or the channel's common one.
-func (wish *consumerWish) limit() uint32 {
-	switch own, all := wish.prefetch, wish.globalPrefetch; {
+// prefetch is a consumer's limit in the queue's machine: its own, or the one it shares with the others of its channel.
+func prefetch(own, all uint16) uint32 {
+	switch {
 	case own == 0:
 		return uint32(all)
 	case all == 0:
 		return uint32(own)
-	default:
-		return uint32(min(own, all))
 	}
+	return uint32(min(own, all))
 }
 
 func (w *writer) newConsumer(o *outlet, q *topology.Queue) *consumer {
