@@ -268,19 +268,27 @@ func isReset(err error) bool {
 	return errors.As(err, &op) && !op.Timeout()
 }
 
+// until reads frames until a method of that id has come.
+func (c *client) until(id protocol.MethodID) {
+	c.t.Helper()
+	for {
+		f, err := c.next()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if f.Type == protocol.FrameMethod {
+			if got, _ := protocol.SplitMethod(f.Payload); got == id {
+				return
+			}
+		}
+	}
+}
+
 // close ends the connection in order.
 func (c *client) close() {
 	c.t.Helper()
 	c.send(0, &protocol.ConnectionClose{ReplyCode: 200})
-	for {
-		_, m, err := c.method()
-		if err != nil {
-			c.t.Fatalf("no close-ok: %v", err)
-		}
-		if _, is := m.(*protocol.ConnectionCloseOk); is {
-			return
-		}
-	}
+	c.until(protocol.ConnectionCloseOkID)
 }
 
 // queue declares a queue and gives its name and count.

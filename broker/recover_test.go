@@ -16,22 +16,6 @@ func bodies(queue string, from, to int) []message {
 	return list
 }
 
-// until reads frames until a method of that id has come.
-func (c *client) until(id protocol.MethodID) {
-	c.t.Helper()
-	for {
-		f, err := c.next()
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if f.Type == protocol.FrameMethod {
-			if got, _ := protocol.SplitMethod(f.Payload); got == id {
-				return
-			}
-		}
-	}
-}
-
 // TestNothingComesBehindChannelClose: a client that has answered channel.close takes a delivery for an error.
 func TestNothingComesBehindChannelClose(t *testing.T) {
 	b := start(t)
