@@ -71,6 +71,16 @@ func (l *Ledger[T]) First() (number uint64, ok bool) {
 	return 0, false
 }
 
+// Front is the first chunk that has open numbers; ok is false if nothing is open. It is borrowed until the next change.
+func (l *Ledger[T]) Front() (c *Chunk[T], ok bool) {
+	for i := l.head; i < len(l.chunks); i++ {
+		if l.chunks[i].Open != 0 {
+			return &l.chunks[i], true
+		}
+	}
+	return nil, false
+}
+
 // Take settles the open numbers from..to (both included) and gives their count. visit gets each chunk that had some, with
 // the bits that were taken; the chunk is borrowed.
 func (l *Ledger[T]) Take(from, to uint64, visit func(c *Chunk[T], taken uint64)) int {

@@ -8,7 +8,10 @@ func (s *Set) applySettle(a *Settle) {
 		return
 	}
 	q := c.queue
-	n := s.release(c, a.From, a.To, s.letGo)
+	n := s.release(c, a.From, a.To, func(r run) {
+		q.depart(&r)
+		s.free(&r)
+	})
 	q.stats.Acked += uint64(n)
 	s.afterRelease(c)
 }
@@ -66,6 +69,11 @@ func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 			s.bury(q, back, DeliveryLimit, true)
 			return
 		}
+		if delay := q.retryDelay(&back, cause); delay > 0 {
+			back.expires = s.now + delay
+			q.waiting.add(back, s.now)
+			return
+		}
 		q.putBack(back)
 	})
 }
@@ -96,9 +104,11 @@ func (s *Set) applyReject(a *Reject) {
 	}
 	q := c.queue
 	s.release(c, a.From, a.To, func(back run) {
-		q.count(&back, a.Cause == CauseReject)
-		if a.Cause == CauseReject && q.config.Type != Quorum {
-			back.deliveries = 1 // a quorum queue that gets the dead letter shows it
+		back.acquired = 0 // the dead letter begins anew; only a failure stays with it
+		if a.Cause == CauseReject {
+			back.deliveries++
+		} else {
+			back.deliveries = 0
 		}
 		s.bury(q, back, Rejected, a.Cause == CauseReject)
 	})

@@ -131,9 +131,11 @@ func (s *Set) handOver(q *queue, c *consumer, first uint64, r run) {
 	}
 	*q.stats.handedOver(c) += uint64(r.count)
 	if c.noAck {
+		q.depart(&r)
 		s.free(&r)
 		return
 	}
+	s.watch(q, c)
 	q.unacked += int64(r.count)
 	q.held += r.bytes()
 	c.hold(first, r, s.now)

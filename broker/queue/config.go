@@ -3,12 +3,12 @@ package queue
 // Type is the kind of a queue.
 type Type uint8
 
-// Types of queues. Delay is the queue behind a delayed exchange: every message in it waits for its time.
+// Types of queues. A Relay is the queue behind an exchange that needs a memory; see relay.
 const (
 	Classic Type = iota
 	Quorum
 	Stream
-	Delay
+	Relay
 )
 
 // Overflow says what happens to a publish that a length limit forbids.
@@ -66,10 +66,10 @@ type Config struct {
 	DedupSize  int64
 	DedupTTLMs int64
 
-	MaxAgeMs          int64 // streams; None: no limit
-	SegmentBytes      int64 // streams
-	FilterSize        int64 // streams
-	DelayedSourceName string
+	MaxAgeMs      int64  // streams; None: no limit
+	SegmentBytes  int64  // streams
+	FilterSize    int64  // streams
+	RelayExchange string // a relay's exchange
 }
 
 // DefaultConfig is a classic queue without limits.
@@ -110,7 +110,7 @@ const (
 	tagMaxAge
 	tagSegmentBytes
 	tagFilterSize
-	tagDelayedSourceName
+	tagRelayExchange
 )
 
 // field is one member of Config with its tag.
@@ -151,7 +151,7 @@ func (c *Config) fields() []field {
 		{tag: tagMaxAge, number: &c.MaxAgeMs},
 		{tag: tagSegmentBytes, number: &c.SegmentBytes},
 		{tag: tagFilterSize, number: &c.FilterSize},
-		{tag: tagDelayedSourceName, text: &c.DelayedSourceName},
+		{tag: tagRelayExchange, text: &c.RelayExchange},
 	}
 }
 

@@ -11,6 +11,8 @@ const (
 	ExpiredTTL
 	MaxLength
 	DeliveryLimit
+	// Due is no death: the message has waited in a relay, and goes on.
+	Due
 )
 
 // String is the word in x-death.
@@ -24,6 +26,8 @@ func (r Reason) String() string {
 		return "maxlen"
 	case DeliveryLimit:
 		return "delivery_limit"
+	case Due:
+		return "due"
 	}
 	return "unknown"
 }
@@ -41,6 +45,7 @@ func (s *Set) bury(q *queue, r run, reason Reason, flagged bool) {
 	if reason == ExpiredTTL {
 		q.stats.Expired += uint64(r.count)
 	}
+	q.depart(&r)
 	if !q.config.DeadLetter {
 		q.stats.Dropped += uint64(r.count)
 		s.free(&r)

@@ -18,7 +18,7 @@ const (
 	Answer
 	// Got: the answer to a Get that found a message; it is described as in Deliver. Ready is what is left.
 	Got
-	// Cancelled: Consumer has lost its queue.
+	// Cancelled: Consumer has lost its queue, or its patience with it (Outcome TimedOut).
 	Cancelled
 	// DeadLetters: Queue has dead letters to be forwarded, to be asked for with Set.Outbox.
 	DeadLetters
@@ -48,6 +48,7 @@ const (
 	SingleActive // basic.get is not for a queue with a single active consumer
 	Unused       // the last consumer went, auto-delete
 	Expired      // nobody used it for the time it was given
+	TimedOut     // the consumer took too long to settle what it had; Number is the time it was given, in milliseconds
 )
 
 // Effect is one thing that must now happen. Which fields count depends on Kind.

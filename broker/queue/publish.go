@@ -138,8 +138,15 @@ func (s *Set) unknown(p *publish, id ID, number uint64, r run, answers bool) {
 // enqueue makes r ready in q.
 func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 	q.stats.Published += uint64(r.count)
-	if q.deleted {
+	switch {
+	case q.deleted || q.repeated(h, r.index):
 		return
+	case q.config.Type == Relay:
+		s.relay(q, h, r)
+		return
+	case h.Flags&message.FlagDedup != 0 && q.config.Dedup:
+		r.flags |= runDedup
+		q.keyring.hold(string(h.Dedup), place{r.index, r.offset})
 	}
 	r.size = q.size(h)
 	r.priority = q.lane(h.Priority)
@@ -150,7 +157,10 @@ func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 		r.flags |= runRedelivered
 	}
 	if h.Flags&message.FlagCounts != 0 && q.config.Type == Quorum {
-		r.deliveries, r.acquired = h.Deliveries, h.Acquired
+		r.deliveries = h.Deliveries
+		if r.deliveries > 0 {
+			r.flags |= runRedelivered
+		}
 	}
 	r.expires = s.deadline(q, h)
 	s.keep(&r)
@@ -183,7 +193,7 @@ func (s *Set) deadline(q *queue, h *message.Head) int64 {
 // refuses tells whether some target is of the kind that turns publishes away.
 func (s *Set) refuses(p *publish) bool {
 	for i := range len(p.targets) / 8 {
-		if q := s.queues[p.target(i)]; q != nil && q.refuses() {
+		if q := s.queues[p.target(i)]; q != nil && (q.refuses() || q.config.Dedup) {
 			return true
 		}
 	}
@@ -207,6 +217,9 @@ func (q *queue) refuses() bool {
 
 // full tells whether the queue would turn the last of count messages away.
 func (q *queue) full(h *message.Head, count uint32) bool {
+	if q.duplicate(h) {
+		return true
+	}
 	if !q.refuses() {
 		return false
 	}
@@ -240,7 +253,7 @@ func (s *Set) publishSingly(p *publish, number uint64, h *message.Head, r run) u
 
 // turnAway is what a full queue does with a message beside refusing it.
 func (s *Set) turnAway(q *queue, h *message.Head, one run) {
-	if q.config.Overflow != RejectPublishDLX {
+	if q.config.Overflow != RejectPublishDLX && !q.duplicate(h) {
 		return
 	}
 	one.size = q.size(h)

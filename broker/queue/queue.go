@@ -22,8 +22,12 @@ type queue struct {
 	single      *consumer   // of a queue with a single active consumer
 	quiescing   bool        // single gets nothing more: a better one waits for it to finish
 	exclusive   *consumer
-	everUsed    bool  // had a consumer: auto-delete may strike
-	lastUsed    int64 // log time of the last sign of use, for expiry
+	everUsed    bool    // had a consumer: auto-delete may strike
+	lastUsed    int64   // log time of the last sign of use, for expiry
+	waiting     wheel   // held back until their time
+	keyring     keyring // for deduplication
+	producers   producers
+	overdue     int64 // when a consumer may have been too slow, at the earliest; 0: no such limit
 	outbox      ledger.Ledger[dead]
 	outboxNext  uint64
 	outboxBytes int64
@@ -151,6 +155,9 @@ func (q *queue) takeAll(visit func(*run)) {
 	q.returned = returns{}
 	q.lanes.within(0, Everything, visit)
 	q.lanes = newLanes(len(q.lanes.list))
+	q.waiting.each(visit)
+	q.waiting = wheel{}
+	q.keyring = keyring{}
 	q.ready, q.bytes = 0, 0
 }
 
@@ -168,6 +175,7 @@ func (q *queue) within(from, to uint64, visit func(*run)) {
 	}
 	q.lanes.within(from, to, visit)
 	q.returned.each(some)
+	q.waiting.each(some)
 	q.eachDead(some)
 	for _, c := range q.consumers {
 		c.eachUnacked(some)

@@ -70,6 +70,10 @@ func (s *Set) readQueue(r *reader) *queue {
 		return d
 	})
 	q.eachDead(func(one *run) { q.outboxBytes += one.bytes() })
+	q.waiting.read(r)
+	q.keyring.read(r)
+	q.producers = readProducers(r)
+	q.overdue = r.int64()
 	s.readConsumers(r, q)
 	return q
 }

@@ -230,6 +230,7 @@ func (s *Set) settle(q *queue) {
 	if q.deleted {
 		return
 	}
+	s.releaseDue(q)
 	s.checkout(q)
 	s.expire(q)
 	s.limit(q)

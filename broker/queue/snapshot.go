@@ -110,6 +110,10 @@ func (q *queue) append(dst []byte) []byte {
 	dst = appendLedger(dst, &q.outbox, func(dst []byte, d *dead) []byte {
 		return appendRuns(appendBool(append(dst, byte(d.reason)), d.flagged), []run{d.run})
 	})
+	dst = q.waiting.append(dst)
+	dst = q.keyring.append(dst)
+	dst = q.producers.append(dst)
+	dst = le.AppendUint64(dst, uint64(q.overdue))
 	return q.appendConsumers(dst)
 }
 

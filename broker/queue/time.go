@@ -8,13 +8,30 @@ func (s *Set) elapse() {
 			s.remove(q, Expired)
 			continue
 		}
+		s.endSlow(q)
 		s.settle(q)
 	}
 }
 
 // outlived tells whether nobody has used the queue for as long as it may be unused.
 func (s *Set) outlived(q *queue) bool {
-	return q.config.ExpiresMs != None && len(q.consumers) == 0 && s.now >= q.lastUsed+q.config.ExpiresMs
+	at := q.outlives()
+	return at != 0 && s.now >= at
+}
+
+// quorumPatience is how much longer an unused quorum queue lives: RabbitMQ looks at those only every five seconds.
+const quorumPatience = 5000
+
+// outlives is when an unused queue ends; 0: never.
+func (q *queue) outlives() int64 {
+	if q.config.ExpiresMs == None || len(q.consumers) > 0 {
+		return 0
+	}
+	at := q.lastUsed + q.config.ExpiresMs
+	if q.config.Type == Quorum {
+		at += quorumPatience
+	}
+	return at
 }
 
 // expire takes messages whose time is over off the head; a quorum queue has one for each priority.
@@ -78,16 +95,16 @@ func (s *Set) limit(q *queue) {
 // target.
 func (q *queue) limited() int64 {
 	if q.config.AtLeastOnce {
-		return q.ready + int64(q.outbox.Len())
+		return q.ready + q.waiting.count + int64(q.outbox.Len())
 	}
-	return q.ready
+	return q.ready + q.waiting.count
 }
 
 func (q *queue) limitedBytes() int64 {
 	if q.config.AtLeastOnce {
-		return q.bytes + q.outboxBytes
+		return q.bytes + q.waiting.bytes + q.outboxBytes
 	}
-	return q.bytes
+	return q.bytes + q.waiting.bytes
 }
 
 // arm sees to it that the queue is looked at when something in it becomes due.
@@ -117,9 +134,9 @@ func (q *queue) due() int64 {
 			sooner(q.lanes.list[p].front().expires)
 		}
 	}
-	if q.config.ExpiresMs != None && len(q.consumers) == 0 {
-		sooner(q.lastUsed + q.config.ExpiresMs)
-	}
+	sooner(q.outlives())
+	sooner(q.waiting.next())
+	sooner(q.overdue)
 	return at
 }
 

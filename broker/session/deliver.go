@@ -158,9 +158,7 @@ func withCounts(props []byte, e *group.Event) []byte {
 			counted = protocol.AppendField(counted, k, value.Decode())
 		}
 	}
-	if e.Acquired > 0 {
-		counted = protocol.AppendField(counted, "x-acquired-count", int64(e.Acquired))
-	}
+	counted = protocol.AppendField(counted, "x-acquired-count", int64(max(e.Acquired, e.Deliveries)))
 	if e.Deliveries > 0 {
 		counted = protocol.AppendField(counted, "x-delivery-count", int64(e.Deliveries))
 	}
