@@ -8,12 +8,18 @@ func (s *Set) applySettle(a *Settle) {
 		return
 	}
 	q := c.queue
-	n := s.release(c, a.From, a.To, func(r run) {
-		q.depart(&r)
-		s.free(&r)
-	})
+	n := s.release(c, a.From, a.To, func(r run) { s.settled(q, r) })
 	q.stats.Acked += uint64(n)
 	s.afterRelease(c)
+}
+
+// settled lets messages go that a consumer is done with. Those of a stream stay.
+func (s *Set) settled(q *queue, r run) {
+	if q.config.Type == Stream {
+		return
+	}
+	q.depart(&r)
+	s.free(&r)
 }
 
 // release takes messages out of the consumer's hands and visits them.
@@ -58,6 +64,10 @@ func (s *Set) curb(q *queue) {
 // giveBack makes messages in a consumer's hands ready again.
 func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 	q := c.queue
+	if q.config.Type == Stream { // what was read is where it always was
+		s.release(c, from, to, func(run) {})
+		return
+	}
 	s.release(c, from, to, func(back run) {
 		if cause == CauseUndelivered {
 			q.putBack(back)
@@ -103,6 +113,11 @@ func (s *Set) applyReject(a *Reject) {
 		return
 	}
 	q := c.queue
+	if q.config.Type == Stream {
+		s.giveBack(c, a.From, a.To, a.Cause)
+		s.afterRelease(c)
+		return
+	}
 	s.release(c, a.From, a.To, func(back run) {
 		back.acquired = 0 // the dead letter begins anew; only a failure stays with it
 		if a.Cause == CauseReject {
@@ -172,7 +187,8 @@ func (s *Set) end(consumers []*consumer, cause Cause, seen map[uint32]uint64) {
 	touched := map[ID]bool{}
 	for _, c := range consumers {
 		if seen != nil {
-			s.giveBack(c, seen[c.id]+1, Everything, CauseUndelivered)
+			s.giveBack(c, 0, seen[c.id], cause)
+			s.giveBack(c, 0, Everything, CauseUndelivered)
 		}
 		s.giveBack(c, 0, Everything, cause)
 		if c.gone || c.getter {

@@ -90,7 +90,7 @@ func (l *level) push(c *consumer) {
 
 // invite puts a consumer that has room behind the others of its priority.
 func (q *queue) invite(c *consumer) {
-	if c.waiting || c.getter || !c.open() || q.config.SingleActive {
+	if c.waiting || c.getter || !c.open() || q.config.SingleActive || q.config.Type == Stream {
 		return
 	}
 	q.enter(c)

@@ -85,6 +85,29 @@ type Attach struct {
 	TimeoutMs int64 // for an acknowledgement; 0: the queue's
 	Tag       string
 	Arguments []byte // the raw table, for whoever lists consumers
+
+	From       StreamOffset // where a stream's reader begins
+	Filters    []uint32     // hashes of the filter values it takes; none: all
+	Unfiltered bool         // with Filters: it takes messages without a value too
+}
+
+// OffsetKind says how a reader's first offset is meant.
+type OffsetKind uint8
+
+// Kinds of offsets, RabbitMQ's x-stream-offset.
+const (
+	OffsetNext     OffsetKind = iota // what comes from now on
+	OffsetFirst                      // the oldest there is
+	OffsetLast                       // what came last
+	OffsetAbsolute                   // Value, or the next there is
+	OffsetTime                       // what came at or after Value, milliseconds since the epoch
+	OffsetAgo                        // what came in the last Value milliseconds
+)
+
+// StreamOffset is where a stream's reader begins.
+type StreamOffset struct {
+	Kind  OffsetKind
+	Value int64
 }
 
 // Detach removes a consumer; its unacked messages stay unacked.
@@ -248,7 +271,24 @@ func (c *Attach) append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Priority))
 	dst = le.AppendUint64(dst, uint64(c.TimeoutMs))
 	dst = appendString(dst, c.Tag)
-	return appendBytes(dst, c.Arguments)
+	dst = appendBytes(dst, c.Arguments)
+	dst = le.AppendUint64(append(dst, byte(c.From.Kind)), uint64(c.From.Value))
+	return appendBool(appendHashes(dst, c.Filters), c.Unfiltered)
+}
+
+func appendHashes(dst []byte, hashes []uint32) []byte {
+	dst = le.AppendUint32(dst, uint32(len(hashes)))
+	for _, hash := range hashes {
+		dst = le.AppendUint32(dst, hash)
+	}
+	return dst
+}
+
+func (r *reader) hashes() (hashes []uint32) {
+	for n := r.uint32(); n > 0 && !r.bad; n-- {
+		hashes = append(hashes, r.uint32())
+	}
+	return hashes
 }
 
 func (c *Attach) decode(r *reader) {
@@ -256,6 +296,7 @@ func (c *Attach) decode(r *reader) {
 		Queue: ID(r.uint64()), Consumer: r.uint32(), Request: r.uint32(), Channel: r.uint16(),
 		Prefetch: r.uint32(), Window: r.uint32(), NoAck: r.bool(), Exclusive: r.bool(),
 		Priority: r.int64(), TimeoutMs: r.int64(), Tag: r.string(), Arguments: append([]byte(nil), r.bytes()...),
+		From: StreamOffset{Kind: OffsetKind(r.uint8()), Value: r.int64()}, Filters: r.hashes(), Unfiltered: r.bool(),
 	}
 }
 

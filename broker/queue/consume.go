@@ -12,7 +12,7 @@ func (s *Set) applyAttach(a *Attach) {
 		s.answer(a.Request, InUse, 0)
 		return
 	}
-	exclusive := a.Exclusive && q.config.Type != Quorum
+	exclusive := a.Exclusive && q.config.Type == Classic
 	if q.exclusive != nil || exclusive && (len(q.consumers) > 0 || q.config.SingleActive) {
 		s.answer(a.Request, ExclusiveUse, 0)
 		return
@@ -21,7 +21,10 @@ func (s *Set) applyAttach(a *Attach) {
 	c := &consumer{
 		id: a.Consumer, session: ses, queue: q, channel: a.Channel, tag: a.Tag, arguments: a.Arguments,
 		priority: a.Priority, prefetch: a.Prefetch, window: int64(a.Window), timeout: a.TimeoutMs,
-		next: 1, noAck: a.NoAck, exclusive: exclusive,
+		next: 1, noAck: a.NoAck, exclusive: exclusive, filters: a.Filters, unfiltered: a.Unfiltered,
+	}
+	if q.config.Type == Stream {
+		s.seek(q, c, a.From)
 	}
 	ses.consumers[c.id] = c
 	q.consumers = append(q.consumers, c)

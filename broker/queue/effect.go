@@ -57,6 +57,7 @@ type Effect struct {
 	Outcome     Outcome
 	Redelivered bool
 	NoAck       bool
+	Stream      bool // a delivery from a stream: Ready is the offset of the first message
 	To          SessionKey
 	Queue       ID
 	Consumer    uint32

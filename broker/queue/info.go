@@ -15,7 +15,7 @@ func (s *Set) Counts(id ID) (c Counts, ok bool) {
 	if q == nil {
 		return c, false
 	}
-	return Counts{Ready: uint64(q.ready + q.waiting.count), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers))}, true
+	return Counts{Ready: uint64(q.ready + q.waiting.count + q.stream.count()), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers))}, true
 }
 
 // Has tells whether a queue is here.
@@ -75,7 +75,7 @@ func (s *Set) IDs() []ID {
 func (s *Set) Live(from, to uint64, visit func(oplog.Span)) {
 	some := func(r *run) { visit(r.span()) }
 	for _, q := range s.queues {
-		if q.ready+q.unacked+q.waiting.count+int64(q.outbox.Len()) > 0 {
+		if q.ready+q.unacked+q.waiting.count+q.stream.count()+int64(q.outbox.Len()) > 0 {
 			q.within(from, to, some)
 		}
 	}

@@ -144,6 +144,9 @@ func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 	case q.config.Type == Relay:
 		s.relay(q, h, r)
 		return
+	case q.config.Type == Stream:
+		s.record(q, h, r)
+		return
 	case h.Flags&message.FlagDedup != 0 && q.config.Dedup:
 		r.flags |= runDedup
 		q.keyring.hold(string(h.Dedup), place{r.index, r.offset})

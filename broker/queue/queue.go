@@ -22,8 +22,10 @@ type queue struct {
 	single      *consumer   // of a queue with a single active consumer
 	quiescing   bool        // single gets nothing more: a better one waits for it to finish
 	exclusive   *consumer
-	everUsed    bool    // had a consumer: auto-delete may strike
-	lastUsed    int64   // log time of the last sign of use, for expiry
+	everUsed    bool  // had a consumer: auto-delete may strike
+	lastUsed    int64 // log time of the last sign of use, for expiry
+	stream      stream
+	scanning    bool    // some reader of the stream has more to pass over
 	waiting     wheel   // held back until their time
 	keyring     keyring // for deduplication
 	producers   producers
@@ -151,6 +153,8 @@ func (q *queue) takeFront(from int, n uint32) run {
 
 // takeAll empties the ready messages and visits them.
 func (q *queue) takeAll(visit func(*run)) {
+	q.stream.within(0, Everything, visit)
+	q.stream = stream{next: q.stream.next}
 	q.returned.each(visit)
 	q.returned = returns{}
 	q.lanes.within(0, Everything, visit)
@@ -173,10 +177,14 @@ func (q *queue) within(from, to uint64, visit func(*run)) {
 			visit(r)
 		}
 	}
+	q.stream.within(from, to, visit)
 	q.lanes.within(from, to, visit)
 	q.returned.each(some)
 	q.waiting.each(some)
 	q.eachDead(some)
+	if q.config.Type == Stream {
+		return // what its readers hold is the stream's
+	}
 	for _, c := range q.consumers {
 		c.eachUnacked(some)
 	}

@@ -72,7 +72,11 @@ func (s *Set) remove(q *queue, why Outcome) {
 	q.consumers, q.strays, q.levels, q.single, q.exclusive, q.quiescing = nil, nil, nil, nil, nil, false
 	q.takeAll(s.free)
 	for _, c := range holders {
-		s.release(c, 0, Everything, s.letGo)
+		s.release(c, 0, Everything, func(r run) {
+			if q.config.Type != Stream {
+				s.free(&r)
+			}
+		})
 		s.forget(c)
 	}
 	if why != Done {

@@ -70,6 +70,8 @@ func (s *Set) readQueue(r *reader) *queue {
 		return d
 	})
 	q.eachDead(func(one *run) { q.outboxBytes += one.bytes() })
+	q.stream.read(r)
+	q.scanning = r.bool()
 	q.waiting.read(r)
 	q.keyring.read(r)
 	q.producers = readProducers(r)
@@ -165,7 +167,8 @@ func (s *Set) readConsumer(r *reader, q *queue) *consumer {
 	c.arguments = append([]byte(nil), r.bytes()...)
 	c.priority, c.prefetch, c.window, c.timeout = r.int64(), r.uint32(), r.int64(), r.int64()
 	c.next = r.uint64()
-	c.noAck, c.exclusive, c.getter, c.gone = r.bool(), r.bool(), r.bool(), r.bool()
+	c.noAck, c.exclusive, c.getter, c.gone, c.unfiltered = r.bool(), r.bool(), r.bool(), r.bool(), r.bool()
+	c.cursor, c.filters = r.uint64(), r.hashes()
 	readLedger(r, &c.unacked, func() handed {
 		since := r.int64()
 		return handed{run: readRun(r), since: since}

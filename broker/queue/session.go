@@ -28,6 +28,10 @@ type consumer struct {
 	next      uint64
 	unacked   ledger.Ledger[handed]
 
+	cursor     uint64   // of a stream's reader: offset of the next message
+	filters    []uint32 // hashes of the values it takes
+	unfiltered bool
+
 	noAck     bool
 	exclusive bool
 	getter    bool // only ever gets

@@ -230,6 +230,12 @@ func (s *Set) settle(q *queue) {
 	if q.deleted {
 		return
 	}
+	if q.config.Type == Stream {
+		s.feed(q)
+		q.stream.trim(q.config.MaxLengthBytes, q.config.MaxAgeMs, s.now, s.free)
+		s.arm(q)
+		return
+	}
 	s.releaseDue(q)
 	s.checkout(q)
 	s.expire(q)

@@ -110,6 +110,7 @@ func (q *queue) append(dst []byte) []byte {
 	dst = appendLedger(dst, &q.outbox, func(dst []byte, d *dead) []byte {
 		return appendRuns(appendBool(append(dst, byte(d.reason)), d.flagged), []run{d.run})
 	})
+	dst = appendBool(q.stream.append(dst), q.scanning)
 	dst = q.waiting.append(dst)
 	dst = q.keyring.append(dst)
 	dst = q.producers.append(dst)
@@ -194,9 +195,10 @@ func (c *consumer) append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, uint64(c.window))
 	dst = le.AppendUint64(dst, uint64(c.timeout))
 	dst = le.AppendUint64(dst, c.next)
-	for _, b := range []bool{c.noAck, c.exclusive, c.getter, c.gone} {
+	for _, b := range []bool{c.noAck, c.exclusive, c.getter, c.gone, c.unfiltered} {
 		dst = appendBool(dst, b)
 	}
+	dst = appendHashes(le.AppendUint64(dst, c.cursor), c.filters)
 	return appendLedger(dst, &c.unacked, func(dst []byte, h *handed) []byte {
 		return appendRuns(le.AppendUint64(dst, uint64(h.since)), []run{h.run})
 	})

@@ -135,6 +135,12 @@ func (q *queue) due() int64 {
 		}
 	}
 	sooner(q.outlives())
+	if q.scanning {
+		sooner(1) // at once
+	}
+	if len(q.stream.segments) > 1 && q.config.MaxAgeMs != None {
+		sooner(q.stream.segments[0].newest + q.config.MaxAgeMs)
+	}
 	sooner(q.waiting.next())
 	sooner(q.overdue)
 	return at
