@@ -2,6 +2,8 @@ package topology
 
 import (
 	"context"
+
+	"github.com/warrenmq/warren/store/meta"
 )
 
 // Defaults are what an empty broker begins with.
@@ -12,21 +14,26 @@ type Defaults struct {
 	Configure, Write, Read string
 }
 
-// Bootstrap gives a broker that has no vhost its first one, and its first user full rights in it.
+// Bootstrap gives a broker that has neither vhosts nor users its first ones, and the user rights in the vhost. It happens
+// as a whole: a broker that is killed at its first start is empty at its second.
 func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
-	c := e.Catalog()
-	if c.vhosts.Len() > 0 || c.users.Len() > 0 {
-		return nil
-	}
-	if _, err := e.PutVHost(ctx, d.VHost, func(r *VHostRecord) { r.Description = "Default virtual host" }, nil); err != nil {
-		return err
-	}
-	if d.User == "" {
-		return nil
-	}
-	if _, err := e.PutUser(ctx, d.User, func(r *UserRecord) error { *r = d.Record; return nil }, nil); err != nil {
-		return err
-	}
-	_, err := e.PutPermission(ctx, d.VHost, d.User, d.Configure, d.Write, d.Read, nil)
-	return err
+	return e.edit(ctx, nil, func(c *Catalog) (meta.Txn, error) {
+		if c.vhosts.Len() > 0 || c.users.Len() > 0 {
+			return meta.Txn{}, nil
+		}
+		txn := createVHost(d.VHost, &VHostRecord{Description: "Default virtual host"})
+		if d.User == "" {
+			return txn, nil
+		}
+		for _, text := range []string{d.Configure, d.Write, d.Read} {
+			if _, err := CompilePattern(text); err != nil {
+				return meta.Txn{}, &PatternError{Pattern: text, Err: err}
+			}
+		}
+		k := key(sectionUser, d.User)
+		txn.Guards = append(txn.Guards, meta.Guard{Key: k})
+		txn.Ops = append(txn.Ops, put(k, &d.Record, false),
+			put(key(sectionPermission, d.VHost, d.User), &permissionRecord{d.Configure, d.Write, d.Read}, false))
+		return txn, nil
+	})
 }

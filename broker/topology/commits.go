@@ -12,6 +12,7 @@ type commits struct {
 	issued  uint64
 	open    []uint64 // tickets, rising
 	waiting []waiter
+	failed  error // that forbids to say of anything that it is on the disk
 }
 
 // waiter wants to know when all tickets up to its own are done.
@@ -28,8 +29,13 @@ func (c *commits) begin() (ticket uint64) {
 	return c.issued
 }
 
-func (c *commits) end(ticket uint64) {
+// end notes that a transaction is on the disk, or never will be: err says why.
+func (c *commits) end(ticket uint64, err error) {
 	c.mu.Lock()
+	if c.failed == nil {
+		c.failed = err
+	}
+	err = c.failed
 	if i, found := slices.BinarySearch(c.open, ticket); found {
 		c.open = slices.Delete(c.open, i, i+1)
 	}
@@ -43,7 +49,7 @@ func (c *commits) end(ticket uint64) {
 	})
 	c.mu.Unlock()
 	for _, w := range ready {
-		w.done(nil)
+		w.done(err)
 	}
 }
 
@@ -58,6 +64,7 @@ func (c *commits) settled(done func(error)) {
 		c.mu.Unlock()
 		return
 	}
+	err := c.failed
 	c.mu.Unlock()
-	done(nil)
+	done(err)
 }

@@ -126,10 +126,10 @@ func (e *Editor) edit(ctx context.Context, durable func(error), plan func(*Catal
 			if durable != nil {
 				durable(err)
 			}
-			e.commits.end(ticket)
+			e.commits.end(ticket, err)
 		})
 		if err != nil {
-			e.commits.end(ticket)
+			e.commits.end(ticket, nil) // nothing was changed
 		}
 		switch {
 		case err == nil:

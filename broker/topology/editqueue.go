@@ -41,6 +41,7 @@ func (e *Editor) DeclareQueue(ctx context.Context, d QueueDeclaration, by Actor,
 	d.Name = CleanName(d.Name)
 	generated := d.Name == ""
 	name := d.Name
+	var found *Queue
 	err := e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		v := c.VHost(d.VHost)
 		if v == nil {
@@ -60,19 +61,21 @@ func (e *Editor) DeclareQueue(ctx context.Context, d QueueDeclaration, by Actor,
 			return meta.Txn{}, refusal
 		}
 		if have := v.Queue(name); have != nil {
+			found = have
 			return meta.Txn{}, equivalentQueue(have, want).orNil()
 		}
+		found = want
 		return e.createQueue(c, v, want, by)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if v := e.Catalog().VHost(d.VHost); v != nil {
-		if q := v.Queue(name); q != nil {
-			return q, nil
-		}
+	if q := e.Catalog().QueueByID(found.ID); q != nil {
+		return q, nil
 	}
-	return nil, protocol.NotFound("no %s", queueName(d.VHost, name))
+	gone := *found // deleted meanwhile: it was there all the same
+	gone.Revision = e.Catalog().Revision
+	return &gone, nil
 }
 
 // refused makes a nil *protocol.Error a nil error.

@@ -2,8 +2,8 @@ package topology
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"math"
 	"slices"
 )
 
@@ -181,7 +181,7 @@ func (b *builder) setPolicies(v *VHost, name string, operator bool, p *Policy) {
 	slices.SortStableFunc(next, func(a, b *Policy) int {
 		switch {
 		case a.Priority != b.Priority:
-			return int(max(min(b.Priority-a.Priority, math.MaxInt32), math.MinInt32))
+			return cmp.Compare(b.Priority, a.Priority)
 		case a.Name < b.Name:
 			return -1
 		}
