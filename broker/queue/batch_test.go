@@ -143,7 +143,7 @@ func TestConfigTravelsAsItsDifferences(t *testing.T) {
 		MaxLength: 3, MaxLengthBytes: 4, Overflow: RejectPublish, MaxPriority: 5, DeliveryLimit: 6, DeadLetter: true,
 		DeadLetterExchange: "x", DeadLetterKeySet: true, DeadLetterKey: "k", AtLeastOnce: true, ConsumerTimeoutMs: 7,
 		Retry: RetryFailed, RetryMinMs: 8, RetryMaxMs: 9, Dedup: true, DedupSize: 10, DedupTTLMs: 11, MaxAgeMs: 12,
-		SegmentBytes: 13, FilterSize: 14, DelayedSourceName: "d",
+		SegmentBytes: 13, FilterSize: 14, RelayExchange: "d",
 	}
 	for _, in := range []Config{DefaultConfig(), full, {}} {
 		data := in.append(nil)

@@ -108,7 +108,7 @@ func (g *generator) down(i int) *Down {
 	key := g.sessions[i].key
 	if g.chance(80) {
 		g.sessions[i] = g.player(key.Node, key.Session+10)
-		return &Down{Node: key.Node, First: key.Session, Last: key.Session, Lost: g.chance(30)}
+		return &Down{Node: key.Node, First: key.Session, Last: key.Session, Lost: g.chance(30), Request: g.request()}
 	}
 	for j, p := range g.sessions {
 		if p.key.Node == key.Node {
@@ -131,10 +131,14 @@ func (g *generator) step(p *player) any {
 		return g.burst(p)
 	case n < 46:
 		return g.attach(p)
-	case n < 49:
+	case n < 48:
 		return &Detach{Consumer: g.held(p).id, Request: g.request()}
+	case n < 49:
+		return g.leave(p)
 	case n < 57:
 		return g.get(p)
+	case n < 58:
+		return &Adjust{Consumer: g.held(p).id, Prefetch: pick[uint32](g, 0, 1, 3, 10)}
 	case n < 60:
 		return &Credit{Consumer: g.held(p).id, Bytes: uint32(g.rng.IntN(2000))}
 	case n < 76:
@@ -277,7 +281,7 @@ func (g *generator) attach(p *player) *Attach {
 		id = max(1, id-uint32(g.rng.IntN(4)))
 	}
 	a := &Attach{
-		Queue: g.queue(), Consumer: id, Request: g.request(), Channel: 1, Prefetch: pick[uint32](g, 0, 1, 2, 5, 20),
+		Queue: g.queue(), Consumer: id, Request: g.request(), Channel: uint16(1 + g.rng.IntN(2)), Prefetch: pick[uint32](g, 0, 1, 2, 5, 20),
 		Window: pick[uint32](g, 0, 100, 1000, 1e6, 1e6), NoAck: g.chance(25), Exclusive: g.chance(5),
 	}
 	if g.chance(30) {
@@ -293,6 +297,17 @@ func (g *generator) get(p *player) *Get {
 		holder = g.held(p).id
 	}
 	return &Get{Queue: id, Consumer: holder, Request: g.request(), Channel: 2, NoAck: g.chance(30)}
+}
+
+// leave ends a channel; of some of what its consumers hold the session says that it was seen.
+func (g *generator) leave(p *player) *Leave {
+	l := &Leave{Channel: uint16(1 + g.rng.IntN(2)), Request: g.request()}
+	for range g.rng.IntN(4) {
+		if c := g.held(p); len(c.unacked) > 0 {
+			l.Seen = append(l.Seen, Seen{Consumer: c.id, Number: c.unacked[g.rng.IntN(len(c.unacked))].number})
+		}
+	}
+	return l
 }
 
 // held is one of the session's consumers and holders.

@@ -19,12 +19,12 @@ type burst struct {
 
 // begin starts an entry: time passes.
 func (m *model) begin(entry uint64, now int64) {
-	m.entry, m.now, m.seen = entry, now, seen{}
+	m.entry, m.now, m.seen = entry, now, sights{}
 	for _, id := range m.ids() {
 		q := m.queues[id]
-		switch {
+		switch at, ends := q.outlives(); {
 		case q.deleted:
-		case q.c.ExpiresMs != None && len(q.consumers) == 0 && now >= q.lastUse+q.c.ExpiresMs:
+		case ends && now >= at:
 			m.remove(q)
 			m.seen.add("gone", "q%d %d", id, Expired)
 		default:
@@ -34,7 +34,7 @@ func (m *model) begin(entry uint64, now int64) {
 }
 
 // play applies an entry.
-func (m *model) play(e *oplog.Entry, batches []batchSteps) seen {
+func (m *model) play(e *oplog.Entry, batches []batchSteps) sights {
 	m.begin(e.Index, e.Time)
 	for _, b := range batches {
 		m.batch(b.from, b.seq, b.steps)
@@ -133,6 +133,7 @@ func (m *model) hand(b *burst, i int, refused, careful bool) (unknown bool) {
 			}
 		default:
 			q.put(m.enter(q, msg))
+			q.stats.Published++
 			if careful {
 				m.settle(q)
 			}
@@ -174,7 +175,8 @@ func (m *model) enter(q *modelQueue, msg *message.Message) *modelMessage {
 		priority: q.priorityOf(msg), again: msg.Flags&message.FlagRedelivered != 0,
 	}
 	if q.quorum() && msg.Flags&message.FlagCounts != 0 {
-		r.failed, r.acquired = msg.Deliveries, msg.Acquired
+		r.failed = msg.Deliveries
+		r.again = r.again || r.failed > 0
 	}
 	ttl := q.c.MessageTTLMs
 	if msg.Flags&message.FlagExpiration != 0 && (ttl == None || int64(msg.Expiration) < ttl) {
@@ -214,7 +216,7 @@ func (m *model) command(c Command) {
 	case *Get:
 		m.get(c)
 	case *Settle:
-		m.release(c.Consumer, c.From, c.To, func(*modelQueue, *modelMessage) {})
+		m.release(c.Consumer, c.From, c.To, func(q *modelQueue, _ *modelMessage) { q.stats.Acked++ })
 	case *Return:
 		m.release(c.Consumer, c.From, c.To, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, c.Cause) })
 	case *Reject:
@@ -223,6 +225,13 @@ func (m *model) command(c Command) {
 		m.down(c)
 	case *Forwarded:
 		m.forwarded(c)
+	case *Leave:
+		m.leaveChannel(c)
+	case *Adjust:
+		if con := m.consumer(c.Consumer); con != nil && con.attached {
+			con.prefetch = int(c.Prefetch)
+			m.hasRoom(con)
+		}
 	}
 }
 

@@ -81,10 +81,9 @@ func (m *model) detach(c *Detach) {
 
 // leave takes a consumer off its queue; what it holds it keeps.
 func (m *model) leave(c *modelConsumer) {
-	is := func(o *modelConsumer) bool { return o == c }
 	c.attached = false
-	c.q.consumers = slices.DeleteFunc(c.q.consumers, is)
-	c.q.line = slices.DeleteFunc(c.q.line, is)
+	c.q.consumers = slices.DeleteFunc(c.q.consumers, func(o *modelConsumer) bool { return o == c })
+	c.q.standBack(c)
 	c.q.lastUse = m.now
 	m.forget(c)
 }
@@ -119,6 +118,7 @@ func (m *model) get(c *Get) {
 	m.expire(q)
 	head := q.head()
 	if head == nil {
+		q.stats.GotEmpty++
 		m.answer(c.Request, Empty, 0)
 		return
 	}
@@ -193,14 +193,39 @@ func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
 	q.put(msg)
 }
 
+// reject makes a message a dead letter. It begins anew, but for its failures if this is another one.
 func (m *model) reject(q *modelQueue, msg *modelMessage, cause Cause) {
-	if q.quorum() {
-		msg.acquired++
-	}
-	if cause == CauseReject {
-		msg.failed++
+	msg.acquired = 0
+	if msg.failed++; cause != CauseReject {
+		msg.failed = 0
 	}
 	m.die(q, msg, Rejected, cause == CauseReject)
+}
+
+// leaveChannel ends what a session has on a channel. What it has not seen of it was never delivered.
+func (m *model) leaveChannel(l *Leave) {
+	seen := map[uint32]uint64{}
+	for _, s := range l.Seen {
+		seen[s.Consumer] = s.Number
+	}
+	if m.sessions[m.from] != nil {
+		m.end(m.consumersOf(m.from, func(c *modelConsumer) bool { return c.channel == l.Channel }), func(c *modelConsumer) {
+			m.empty(c, 0, seen[c.id], func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, CauseClosed) })
+			m.empty(c, 0, Everything, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, CauseUndelivered) })
+		})
+	}
+	m.answer(l.Request, Done, 0)
+}
+
+// consumersOf gives a session's consumers and holders, in the order of their numbers.
+func (m *model) consumersOf(key SessionKey, which func(*modelConsumer) bool) (list []*modelConsumer) {
+	for _, c := range m.sessions[key].consumers {
+		if which(c) {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b *modelConsumer) int { return cmp.Compare(a.id, b.id) })
+	return list
 }
 
 // down ends sessions.
@@ -216,22 +241,29 @@ func (m *model) down(d *Down) {
 		}
 	}
 	slices.SortFunc(gone, func(a, b SessionKey) int { return cmp.Compare(a.Session, b.Session) })
-	touched := map[ID]bool{}
+	var all []*modelConsumer
 	for _, key := range gone {
-		var ids []uint32
-		for id := range m.sessions[key].consumers {
-			ids = append(ids, id)
-		}
-		slices.Sort(ids)
-		for _, id := range ids {
-			c := m.sessions[key].consumers[id]
-			m.empty(c, 0, Everything, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, cause) })
-			if c.attached {
-				m.leave(c)
-			}
-			touched[c.q.id] = true
-		}
+		all = append(all, m.consumersOf(key, func(*modelConsumer) bool { return true })...)
+	}
+	m.end(all, func(c *modelConsumer) {
+		m.empty(c, 0, Everything, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, cause) })
+	})
+	for _, key := range gone {
 		delete(m.sessions, key)
+	}
+	m.answer(d.Request, Done, 0)
+}
+
+// end empties the hands of consumers, takes them off their queues, and only then brings these to rest.
+func (m *model) end(consumers []*modelConsumer, empty func(*modelConsumer)) {
+	touched := map[ID]bool{}
+	for _, c := range consumers {
+		empty(c)
+		if c.attached {
+			m.leave(c)
+		}
+		m.forget(c)
+		touched[c.q.id] = true
 	}
 	for _, id := range sortedIDs(touched) {
 		q := m.queues[id]

@@ -17,13 +17,13 @@ type model struct {
 	sessions map[SessionKey]*modelSession
 	from     SessionKey
 	arrived  int
-	seen     seen
+	seen     sights
 }
 
-// seen is what happened in an entry, told apart by who sees it.
-type seen map[string][]string
+// sights is what happened in an entry, told apart by who sees it.
+type sights map[string][]string
 
-func (s seen) add(stream, format string, values ...any) {
+func (s sights) add(stream, format string, values ...any) {
 	s[stream] = append(s[stream], fmt.Sprintf(format, values...))
 }
 
@@ -88,6 +88,7 @@ type modelQueue struct {
 	outbox    []modelDead
 	buried    uint64
 	deleted   bool
+	stats     Stats
 }
 
 func newModel() *model {
@@ -123,6 +124,15 @@ func (q *modelQueue) configure(c Config) {
 		c.AtLeastOnce = false
 	}
 	q.c = c
+}
+
+// outlives is when the queue ends by itself. Quorum queues are looked at every five seconds only.
+func (q *modelQueue) outlives() (at int64, ends bool) {
+	at = q.lastUse + q.c.ExpiresMs
+	if q.quorum() {
+		at += 5000
+	}
+	return at, q.c.ExpiresMs != None && len(q.consumers) == 0
 }
 
 // head is the message to be delivered next.
@@ -217,13 +227,18 @@ func (q *modelQueue) turn() *modelConsumer {
 		}
 		return nil
 	}
-	var best *modelConsumer
-	for _, c := range q.line {
-		if best == nil || c.priority > best.priority {
-			best = c
+	for len(q.line) > 0 {
+		best := slices.MaxFunc(q.line, func(a, b *modelConsumer) int { return cmp.Compare(a.priority, b.priority) })
+		if best.room() {
+			return best
 		}
+		q.standBack(best) // its prefetch count was lowered meanwhile
 	}
-	return best
+	return nil
+}
+
+func (q *modelQueue) standBack(c *modelConsumer) {
+	q.line = slices.DeleteFunc(q.line, func(o *modelConsumer) bool { return o == c })
 }
 
 // settle brings a queue to rest.
@@ -257,7 +272,7 @@ func (m *modelMessage) fresh(entry uint64) bool { return m.entry == entry && !m.
 func expired(m *modelMessage, now int64) bool { return m.expires != 0 && m.expires <= now }
 
 func (m *model) deliver(q *modelQueue, c *modelConsumer, msg *modelMessage) {
-	q.line = slices.DeleteFunc(q.line, func(o *modelConsumer) bool { return o == c })
+	q.standBack(c)
 	c.window -= msg.cost + 64
 	m.seen.add(fmt.Sprint("deliver ", c.key, c.id), "ch%d #%d %s", c.channel, c.next, msg.describe(c.noAck))
 	c.hand(msg)
@@ -265,6 +280,19 @@ func (m *model) deliver(q *modelQueue, c *modelConsumer, msg *modelMessage) {
 }
 
 func (c *modelConsumer) hand(msg *modelMessage) {
+	switch st := &c.q.stats; {
+	case c.getter && c.noAck:
+		st.GotNoAck++
+	case c.getter:
+		st.Got++
+	case c.noAck:
+		st.DeliveredNoAck++
+	default:
+		st.Delivered++
+	}
+	if msg.again {
+		c.q.stats.Redelivered++
+	}
 	if !c.noAck {
 		c.unacked = append(c.unacked, modelUnacked{number: c.next, m: msg})
 	}
@@ -311,9 +339,14 @@ func (m *model) limit(q *modelQueue) {
 // die takes a message out of a queue, into the outbox if there is a dead-letter exchange.
 func (m *model) die(q *modelQueue, msg *modelMessage, reason Reason, flagged bool) {
 	q.take(msg)
+	if reason == ExpiredTTL {
+		q.stats.Expired++
+	}
 	if !q.c.DeadLetter {
+		q.stats.Dropped++
 		return
 	}
+	q.stats.DeadLettered++
 	if len(q.outbox) == 0 {
 		m.seen.add("dead letters", "q%d", q.id)
 	}
@@ -342,8 +375,8 @@ func (m *model) due() (at int64, ok bool) {
 		if len(q.returned) > 0 && q.returned[0].expires != 0 {
 			sooner(q.returned[0].expires)
 		}
-		if q.c.ExpiresMs != None && len(q.consumers) == 0 {
-			sooner(q.lastUse + q.c.ExpiresMs)
+		if at, ends := q.outlives(); ends {
+			sooner(at)
 		}
 	}
 	return at, ok

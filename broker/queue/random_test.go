@@ -96,7 +96,7 @@ func (d *duel) fail(format string, values ...any) {
 // inAnyOrder are the streams whose order nobody sees.
 var inAnyOrder = []string{"unknown", "gone", "dead letters", "cancelled"}
 
-func (d *duel) compareSeen(got, want seen) {
+func (d *duel) compareSeen(got, want sights) {
 	for _, stream := range inAnyOrder {
 		slices.Sort(got[stream])
 		slices.Sort(want[stream])
@@ -124,6 +124,9 @@ func (d *duel) compareState() {
 			want := Counts{Ready: uint64(q.count()), Unacked: d.model.unacked(q), Consumers: uint32(len(q.consumers))}
 			if got != want {
 				d.fail("queue %d has %+v, should have %+v", id, got, want)
+			}
+			if got := d.set.queues[id].stats; got != q.stats {
+				d.fail("queue %d counted %+v, should have counted %+v", id, got, q.stats)
 			}
 		}
 		d.compareOutbox(id)
@@ -189,15 +192,15 @@ func (d *duel) keys(index uint64, offset, stride, count uint32) []string {
 }
 
 // expand tells single messages' effects as the model tells them.
-func (d *duel) expand(effects []Effect) seen {
-	s := seen{}
+func (d *duel) expand(effects []Effect) sights {
+	s := sights{}
 	for i := range effects {
 		d.expandOne(s, &effects[i])
 	}
 	return s
 }
 
-func (d *duel) expandOne(s seen, e *Effect) {
+func (d *duel) expandOne(s sights, e *Effect) {
 	replies := fmt.Sprint("replies ", e.To)
 	switch e.Kind {
 	case Deliver:

@@ -27,7 +27,9 @@ import (
 //	get        q=1 c=100 r=1 ch=1 no-ack
 //	delete     q=1 r=1 if-unused if-empty
 //	purge      q=1 r=1
-//	down       s=FROM-TO node=1 lost
+//	adjust     c=1 prefetch=
+//	leave      ch=1 r=0 seen=CONSUMER:NUMBER,..
+//	down       s=FROM-TO node=1 r=0 lost
 //	forwarded  q=1 n=FROM-TO
 //	tick       ms=0, which pass before it
 //	batch      seq=, with commands on the lines below
@@ -156,6 +158,18 @@ func (a args) config() Config {
 	return c
 }
 
+// seen is what of its deliveries a session has written: CONSUMER:NUMBER,..
+func (a args) seen() (list []Seen) {
+	for _, text := range strings.FieldsFunc(a.set["seen"], func(r rune) bool { return r == ',' }) {
+		var one Seen
+		if _, err := fmt.Sscanf(text, "%d:%d", &one.Consumer, &one.Number); err != nil {
+			a.s.t.Fatalf("%s: seen=%s is not CONSUMER:NUMBER", a.s.pos, text)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
 // add appends the command of that name to b.
 func (s *script) add(b *Batch, name string, a args, input string) {
 	if name == "publish" {
@@ -177,7 +191,7 @@ func (s *script) add(b *Batch, name string, a args, input string) {
 		b.Add(&Tick{})
 	case "down":
 		first, last := a.span("s")
-		b.Add(&Down{Node: uint64(a.number("node", 1)), First: first, Last: last, Lost: a.has("lost")})
+		b.Add(&Down{Node: uint64(a.number("node", 1)), First: first, Last: last, Lost: a.has("lost"), Request: r})
 	case "forwarded":
 		from, to := a.span("n")
 		b.Add(&Forwarded{Queue: q, From: from, To: to})
@@ -198,6 +212,10 @@ func (s *script) addConsumer(b *Batch, name string, a args, q ID, r uint32) {
 		})
 	case "detach":
 		b.Add(&Detach{Consumer: c, Request: r})
+	case "adjust":
+		b.Add(&Adjust{Consumer: c, Prefetch: uint32(a.number("prefetch", 0))})
+	case "leave":
+		b.Add(&Leave{Channel: ch, Request: r, Seen: a.seen()})
 	case "credit":
 		b.Add(&Credit{Consumer: c, Bytes: uint32(a.number("bytes", 0))})
 	case "get":

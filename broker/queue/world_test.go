@@ -202,14 +202,14 @@ func (q *queue) levelsConsistent() error {
 			return fmt.Errorf("level %d follows %d", l.priority, q.levels[i-1].priority)
 		}
 		for _, c := range l.waiting[l.at:] {
-			if standing[c] || !c.waiting || !c.open() || c.priority != l.priority || c.queue != q {
+			if standing[c] || !c.waiting || c.gone || c.priority != l.priority || c.queue != q {
 				return fmt.Errorf("consumer %d does not belong into level %d", c.id, l.priority)
 			}
 			standing[c] = true
 		}
 	}
 	for _, c := range q.consumers {
-		if !q.config.SingleActive && c.open() != standing[c] || c.waiting != standing[c] {
+		if !q.config.SingleActive && c.open() && !standing[c] || c.waiting != standing[c] {
 			return fmt.Errorf("consumer %d: has room %v, waits %v, stands in a level %v", c.id, c.open(), c.waiting, standing[c])
 		}
 	}
