@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"sync"
 )
@@ -42,12 +43,24 @@ func (m *Memory) Load(_ context.Context, watch func(Event)) ([]KV, int64, error)
 }
 
 // Commit applies t at once.
-func (m *Memory) Commit(_ context.Context, t Txn, durable func(error)) (int64, error) {
+func (m *Memory) Commit(ctx context.Context, t Txn, durable func(error)) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	revision, persisted, err := m.commit(t, durable)
+	if err == nil && !persisted && durable != nil {
+		durable(nil)
+	}
+	return revision, err
+}
+
+// commit applies t under the lock. persisted tells that Persist owes the call of durable.
+func (m *Memory) commit(t Txn, durable func(error)) (revision int64, persisted bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, g := range t.Guards {
 		if m.pairs[g.Key].Revision != g.Revision {
-			return 0, ErrConflict
+			return 0, false, ErrConflict
 		}
 	}
 	m.revision++
@@ -55,10 +68,14 @@ func (m *Memory) Commit(_ context.Context, t Txn, durable func(error)) (int64, e
 	var lasting []Op
 	for _, op := range t.Ops {
 		kv := KV{Key: op.Key, Value: op.Value, Revision: m.revision}
-		if op.Delete {
+		switch {
+		case op.Delete:
 			kv.Value = nil
 			delete(m.pairs, op.Key)
-		} else {
+		case op.Value == nil:
+			kv.Value = []byte{} // nil would say that it is gone
+			fallthrough
+		default:
 			m.pairs[op.Key] = kv
 		}
 		event.Changes = append(event.Changes, kv)
@@ -69,18 +86,11 @@ func (m *Memory) Commit(_ context.Context, t Txn, durable func(error)) (int64, e
 	for _, watch := range m.watches {
 		watch(event)
 	}
-	m.persist(m.revision, lasting, durable)
-	return m.revision, nil
-}
-
-func (m *Memory) persist(revision int64, ops []Op, durable func(error)) {
-	if m.Persist != nil && len(ops) > 0 {
-		m.Persist(revision, ops, durable)
-		return
+	if m.Persist != nil && len(lasting) > 0 {
+		m.Persist(m.revision, lasting, durable)
+		persisted = true
 	}
-	if durable != nil {
-		durable(nil)
-	}
+	return m.revision, persisted, nil
 }
 
 // Close does nothing.
