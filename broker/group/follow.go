@@ -17,6 +17,9 @@ func (g *Group) Follow(changes []topology.QueueChange) {
 				b.Add(&queue.Delete{Queue: queue.ID(c.Before.ID)})
 			}
 		case c.After.Group != g.ID:
+			if c.Before != nil && c.Before.Group == g.ID {
+				b.Add(&queue.Delete{Queue: queue.ID(c.Before.ID)})
+			}
 		case c.Before == nil || c.Before.ID != c.After.ID:
 			if c.Before != nil && c.Before.Group == g.ID {
 				b.Add(&queue.Delete{Queue: queue.ID(c.Before.ID)})

@@ -50,13 +50,15 @@ type Group struct {
 	debts   []debt // changes of live bytes, told to the log when the effects have been performed
 	outgo   outgoing
 	timer   *time.Timer
-	leaving int // Gone effects whose metadata is not gone yet: answers wait behind them
-	later   []func()
+	leaving int                          // queues that ended and whose metadata is not gone yet
+	ended   bool                         // the last command has ended a queue: its answer waits for that
+	held    map[queue.SessionKey][]Event // what is said behind such answers
 }
 
 // Open starts a group on a log of the host.
 func Open(id uint64, host oplog.Host, members []uint64, inboxes *Inboxes, hooks Hooks, logger zerolog.Logger) (*Group, error) {
 	g := &Group{ID: id, hooks: hooks, inboxes: inboxes, logger: logger.With().Uint64("group", id).Logger()}
+	g.held = map[queue.SessionKey][]Event{}
 	g.set = queue.NewSet(func(index uint64, bytes int64) { g.debts = append(g.debts, debt{index, bytes}) })
 	ready := make(chan struct{})
 	log, err := host.Open(id, members, &machine{Group: g, ready: ready})

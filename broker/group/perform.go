@@ -82,12 +82,11 @@ func (g *Group) perform(entries []oplog.Entry) {
 			g.unknown(*e, entries)
 		case queue.WakeAt:
 			g.wakeAt(int64(e.Number))
-		case queue.Answer:
-			g.answer(*e)
 		default:
-			g.outgo.add(Event{Effect: *e, Group: g.ID})
+			g.say(Event{Effect: *e, Group: g.ID})
 		}
 	}
+	g.ended = false
 	g.outgo.send(g.inboxes)
 }
 
@@ -98,7 +97,7 @@ func (g *Group) deliver(e *queue.Effect, entries []oplog.Entry) {
 		g.logger.Error().Err(err).Uint64("entry", e.Index).Uint64("queue", uint64(e.Queue)).Msg("a message cannot be read")
 		return
 	}
-	g.outgo.add(Event{Effect: *e, Group: g.ID, Data: data})
+	g.say(Event{Effect: *e, Group: g.ID, Data: data})
 }
 
 // bytes gives the records that an effect names.
@@ -111,32 +110,51 @@ func (g *Group) bytes(e *queue.Effect, entries []oplog.Entry) ([]byte, error) {
 	return g.log.Read(span)
 }
 
-// gone tells the metadata that a queue ended. Answers that come behind it wait, so that whoever is told that the last
-// consumer is cancelled finds the auto-delete queue gone.
+// gone tells the metadata that a queue ended.
 func (g *Group) gone(id queue.ID) {
 	g.leaving++
+	g.ended = true
 	g.hooks.QueueGone(id, func() {
 		_ = g.log.Do(func() { // a closed log has nobody left to answer
-			g.leaving--
-			if g.leaving > 0 {
-				return
+			if g.leaving--; g.leaving == 0 {
+				g.letGo()
 			}
-			later := g.later
-			g.later = nil
-			for _, f := range later {
-				f()
-			}
-			g.outgo.send(g.inboxes)
 		})
 	})
 }
 
-func (g *Group) answer(e queue.Effect) {
-	if g.leaving > 0 {
-		g.later = append(g.later, func() { g.outgo.add(Event{Effect: e, Group: g.ID}) })
+// say gives an event to its session. The answer of a command that has ended a queue waits until the metadata knows, so
+// that whoever is told that the last consumer is cancelled finds the auto-delete queue gone; what that session is told
+// then of consumers and requests waits behind it.
+func (g *Group) say(e Event) {
+	if e.Kind == queue.Answer && g.ended {
+		g.ended = false
+		if g.leaving > 0 && g.held[e.To] == nil {
+			g.held[e.To] = []Event{e}
+			return
+		}
+	}
+	if held := g.held[e.To]; held != nil && waits(e.Kind) {
+		g.held[e.To] = append(held, e)
 		return
 	}
-	g.outgo.add(Event{Effect: e, Group: g.ID})
+	g.outgo.add(e)
+}
+
+// waits tells what keeps its place behind an answer. Confirms do not: they are about something else.
+func waits(kind queue.Kind) bool {
+	return kind != queue.Confirm && kind != queue.Refuse && kind != queue.Applied
+}
+
+// letGo says what was held back.
+func (g *Group) letGo() {
+	for to, held := range g.held {
+		delete(g.held, to)
+		for _, e := range held {
+			g.outgo.add(e)
+		}
+	}
+	g.outgo.send(g.inboxes)
 }
 
 // wakeAt arms the timer for a Tick.
