@@ -80,7 +80,7 @@ func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 			return
 		}
 		if delay := q.retryDelay(&back, cause); delay > 0 {
-			back.expires = s.now + delay
+			back.due = s.now + delay
 			q.waiting.add(back, s.now)
 			return
 		}

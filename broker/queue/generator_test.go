@@ -22,6 +22,7 @@ type generator struct {
 	messages  int
 	sizes     []int
 	deep      bool // long backlogs: large bursts, little consumed
+	produced  [3]uint64
 }
 
 // player is a session.
@@ -182,7 +183,7 @@ func (g *generator) declare() Command {
 	}
 	g.lastQueue = max(g.lastQueue, id)
 	c := DefaultConfig()
-	c.Type = pick(g, Classic, Quorum)
+	c.Type = pick(g, Classic, Classic, Classic, Quorum, Quorum, Quorum, Relay, Stream)
 	c.SingleActive, c.AutoDelete = g.chance(20), g.chance(15)
 	if c.Type == Classic && g.chance(30) {
 		c.MaxPriority = pick[uint8](g, 1, 3, 10, 255)
@@ -211,6 +212,16 @@ func (g *generator) change(c *Config) {
 		c.DeliveryLimit = pick[int64](g, 0, 1, 2, -1)
 	}
 	c.DeadLetter, c.AtLeastOnce = g.chance(50), g.chance(50)
+	if g.chance(20) {
+		c.Retry = pick(g, RetryAll, RetryFailed, RetryReturned)
+		c.RetryMinMs, c.RetryMaxMs = pick[int64](g, 0, 5, 50), pick[int64](g, 0, 20, 2000)
+	}
+	if g.chance(20) {
+		c.ConsumerTimeoutMs = pick[int64](g, 0, 20, 200)
+	}
+	if c.Dedup = g.chance(20); c.Dedup {
+		c.DedupSize, c.DedupTTLMs = pick[int64](g, None, 1, 3), pick[int64](g, None, 20)
+	}
 }
 
 func (g *generator) configure() Command {
@@ -271,6 +282,24 @@ func (g *generator) message() message.Message {
 		m.Flags |= message.FlagCounts | message.FlagRedelivered
 		m.Deliveries, m.Acquired = uint32(g.rng.IntN(3)), uint32(g.rng.IntN(5))
 	}
+	if g.chance(10) {
+		m.Flags |= message.FlagDedup
+		m.Dedup = []byte(pick(g, "a", "b", "c", "d"))
+	}
+	if g.chance(5) {
+		m.Flags |= message.FlagProducer
+		m.Producer = 1 + uint64(g.rng.IntN(2))
+		g.produced[m.Producer] += uint64(g.rng.IntN(3))
+		m.Sequence = g.produced[m.Producer]
+	}
+	if g.chance(10) {
+		m.Flags |= message.FlagDelay
+		m.Delay = pick[uint64](g, 0, 1, 30, 2000, 100000)
+	}
+	if g.chance(10) {
+		m.Flags |= message.FlagFilter
+		m.Filter = []byte(pick(g, "x", "y"))
+	}
 	return m
 }
 
@@ -286,6 +315,16 @@ func (g *generator) attach(p *player) *Attach {
 	}
 	if g.chance(30) {
 		a.Priority = pick[int64](g, -1, 1, 5)
+	}
+	if g.chance(10) {
+		a.TimeoutMs = pick[int64](g, 5, 100)
+	}
+	a.From = StreamOffset{Kind: OffsetKind(g.rng.IntN(int(OffsetAgo) + 1)), Value: g.rng.Int64N(300)}
+	if a.From.Kind == OffsetTime {
+		a.From.Value += worldBegins
+	}
+	if g.chance(30) {
+		a.Filters, a.Unfiltered = []uint32{FilterHash([]byte("x"))}, g.chance(50)
 	}
 	return a
 }
@@ -387,7 +426,7 @@ func (b batchSteps) String() string {
 		fmt.Fprintf(&out, "\n  publish ch%d %d to %v:", p.channel, p.number, p.targets)
 		for i := range p.messages {
 			m := &p.messages[i]
-			fmt.Fprintf(&out, " %s(%d+%d p%d f%b e%d)", m.RoutingKey, len(m.Body), len(m.Props), m.Priority, m.Flags, m.Expiration)
+			fmt.Fprintf(&out, " %s(%d+%d p%d f%b e%d %s d%d s%d.%d %s)", m.RoutingKey, len(m.Body), len(m.Props), m.Priority, m.Flags, m.Expiration, m.Dedup, m.Delay, m.Producer, m.Sequence, m.Filter)
 		}
 	}
 	out.WriteString("\n")

@@ -43,6 +43,7 @@ func (g *randomRuns) next() run {
 	}
 	if chance(g.wild / 4) {
 		r.deliveries, r.acquired = uint32(g.rng.IntN(3)), uint32(g.rng.IntN(3))
+		r.due = pickOne(g.rng, 0, g.rng.Int64N(1<<41))
 	}
 	if chance(g.wild / 4) {
 		r.flags, r.priority = uint8(g.rng.IntN(4)), uint8(g.rng.IntN(3))
@@ -80,7 +81,7 @@ func TestLaneAgainstAList(t *testing.T) {
 				list = append(list, singles([]run{r})...)
 				l.push(r)
 			}
-			take := g.rng.IntN(2 * len(list) / (step%3 + 1))
+			take := g.rng.IntN(1 + 2*len(list)/(step%3+1))
 			for take > 0 && len(list) > 0 {
 				front := l.front()
 				n := min(front.count, 1+uint32(g.rng.IntN(int(front.count))), uint32(take))

@@ -28,6 +28,7 @@ func (m *model) begin(entry uint64, now int64) {
 			m.remove(q)
 			m.seen.add("gone", "q%d %d", id, Expired)
 		default:
+			m.endSlow(q)
 			m.settle(q)
 		}
 	}
@@ -97,14 +98,11 @@ func (m *model) confirm(b *burst, i int, refused bool) {
 // publish puts messages into all their queues. Where one of these may turn a publish away, the next message finds what the
 // one before left; else they come all at once.
 func (m *model) publish(b *burst) {
-	careful := slices.ContainsFunc(b.targets, func(id ID) bool { q := m.queues[id]; return q != nil && q.refuses() })
+	careful := slices.ContainsFunc(b.targets, m.mayTurnAway)
 	for i := range b.messages {
 		msg := &b.messages[i]
 		m.arrived++
-		refused := slices.ContainsFunc(b.targets, func(id ID) bool {
-			q := m.queues[id]
-			return q != nil && q.refuses() && q.over(1, q.sizeOf(msg))
-		})
+		refused := slices.ContainsFunc(b.targets, func(id ID) bool { return m.turnsAway(m.queues[id], msg) })
 		unknown := m.hand(b, i, refused, careful)
 		if refused || !unknown {
 			m.confirm(b, i, refused)
@@ -127,13 +125,14 @@ func (m *model) hand(b *burst, i int, refused, careful bool) (unknown bool) {
 			m.unknown(b, i, id, !unknown && !refused)
 			unknown = true
 		case q.deleted:
-		case q.refuses() && q.over(1, q.sizeOf(msg)):
-			if q.c.Overflow == RejectPublishDLX {
-				m.die(q, m.enter(q, msg), MaxLength, false)
+		case m.turnsAway(q, msg):
+			if q.c.Overflow == RejectPublishDLX || m.duplicate(q, msg) {
+				letter := m.enter(q, msg)
+				letter.failed = 0
+				m.die(q, letter, MaxLength, false)
 			}
 		default:
-			q.put(m.enter(q, msg))
-			q.stats.Published++
+			m.takeIn(q, msg)
 			if careful {
 				m.settle(q)
 			}
@@ -153,7 +152,7 @@ func (m *model) unknown(b *burst, i int, id ID, answers bool) {
 
 // answerAgain answers for messages that were published before: for what a queue may have turned away, with a refusal.
 func (m *model) answerAgain(b *burst) {
-	refused := slices.ContainsFunc(b.targets, func(id ID) bool { q := m.queues[id]; return q != nil && q.refuses() })
+	refused := slices.ContainsFunc(b.targets, m.mayTurnAway)
 	for i := range b.messages {
 		unknown := false
 		for _, id := range b.targets {
@@ -178,6 +177,9 @@ func (m *model) enter(q *modelQueue, msg *message.Message) *modelMessage {
 		r.failed = msg.Deliveries
 		r.again = r.again || r.failed > 0
 	}
+	if msg.Flags&message.FlagFilter != 0 {
+		r.filter = string(msg.Filter)
+	}
 	ttl := q.c.MessageTTLMs
 	if msg.Flags&message.FlagExpiration != 0 && (ttl == None || int64(msg.Expiration) < ttl) {
 		ttl = int64(msg.Expiration)
@@ -198,6 +200,7 @@ func (m *model) command(c Command) {
 				q.lastUse = m.now
 			}
 			q.configure(c.Config)
+			m.endSlow(q)
 			m.settle(q)
 		}
 	case *Delete:
@@ -216,11 +219,11 @@ func (m *model) command(c Command) {
 	case *Get:
 		m.get(c)
 	case *Settle:
-		m.release(c.Consumer, c.From, c.To, func(q *modelQueue, _ *modelMessage) { q.stats.Acked++ })
+		m.letGo(c.Consumer, c.From, c.To, true, func(q *modelQueue, _ *modelMessage) { q.stats.Acked++ })
 	case *Return:
-		m.release(c.Consumer, c.From, c.To, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, c.Cause) })
+		m.letGo(c.Consumer, c.From, c.To, false, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, c.Cause) })
 	case *Reject:
-		m.release(c.Consumer, c.From, c.To, func(q *modelQueue, msg *modelMessage) { m.reject(q, msg, c.Cause) })
+		m.letGo(c.Consumer, c.From, c.To, false, func(q *modelQueue, msg *modelMessage) { m.reject(q, msg, c.Cause) })
 	case *Down:
 		m.down(c)
 	case *Forwarded:
@@ -253,7 +256,7 @@ func (m *model) delete(c *Delete) {
 		m.answer(c.Request, NoQueue, 0)
 	case c.IfEmpty && q.count() > 0:
 		m.answer(c.Request, NotEmpty, q.count())
-	case c.IfUnused && len(q.consumers) > 0:
+	case c.IfUnused && len(q.consumers) > 0 && q.c.Type != Stream:
 		m.answer(c.Request, InUse, q.count())
 	default:
 		ready := q.count()
@@ -268,8 +271,9 @@ func (m *model) purge(c *Purge) {
 		m.answer(c.Request, NoQueue, 0)
 		return
 	}
-	count := q.count()
-	q.returned, q.ready = nil, nil
+	count := q.count() + len(q.waiting)
+	q.begins += len(q.stream)
+	q.returned, q.ready, q.waiting, q.stream = nil, nil, nil, nil
 	if q.c.AtLeastOnce {
 		count += len(q.outbox)
 		q.outbox = nil
@@ -285,7 +289,7 @@ func (m *model) remove(q *modelQueue) {
 	for _, s := range m.sessions {
 		maps.DeleteFunc(s.consumers, func(_ uint32, c *modelConsumer) bool { return c.q == q })
 	}
-	q.consumers, q.line, q.returned, q.ready, q.deleted = nil, nil, nil, nil, true
+	q.consumers, q.line, q.returned, q.ready, q.waiting, q.stream, q.deleted = nil, nil, nil, nil, nil, nil, true
 	if len(q.outbox) == 0 {
 		delete(m.queues, q.id)
 	}

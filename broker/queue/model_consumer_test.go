@@ -16,7 +16,7 @@ func (m *model) attach(c *Attach) {
 		m.answer(c.Request, InUse, 0)
 		return
 	}
-	exclusive := c.Exclusive && !q.quorum()
+	exclusive := c.Exclusive && q.c.Type == Classic
 	taken := slices.ContainsFunc(q.consumers, func(o *modelConsumer) bool { return o.exclusive })
 	if taken || exclusive && (len(q.consumers) > 0 || q.c.SingleActive) {
 		m.answer(c.Request, ExclusiveUse, 0)
@@ -24,7 +24,10 @@ func (m *model) attach(c *Attach) {
 	}
 	con := &modelConsumer{
 		key: m.from, id: c.Consumer, q: q, attached: true, noAck: c.NoAck, exclusive: exclusive, channel: c.Channel,
-		prefetch: int(c.Prefetch), window: int64(c.Window), priority: c.Priority, next: 1,
+		prefetch: int(c.Prefetch), window: int64(c.Window), priority: c.Priority, next: 1, timeout: c.TimeoutMs,
+	}
+	if q.c.Type == Stream {
+		m.seek(con, c)
 	}
 	m.session().consumers[con.id] = con
 	q.consumers = append(q.consumers, con)
@@ -131,17 +134,25 @@ func (m *model) get(c *Get) {
 	holder.noAck, holder.channel = c.NoAck, c.Channel
 	m.seen.add(fmt.Sprint("replies ", m.from), "got %d: c%d ch%d #%d %s, %d left", c.Request, c.Consumer, c.Channel,
 		holder.next, head.describe(c.NoAck), q.count())
-	holder.hand(head)
+	holder.hand(head, m.now)
 	m.forget(holder)
 }
 
-// release takes messages out of a consumer's hands.
-func (m *model) release(id uint32, from, to uint64, visit func(*modelQueue, *modelMessage)) {
+// letGo takes messages out of a consumer's hands.
+func (m *model) letGo(id uint32, from, to uint64, settles bool, visit func(*modelQueue, *modelMessage)) {
 	c := m.consumer(id)
 	if c == nil {
 		return
 	}
-	m.empty(c, from, to, visit)
+	if c.q.c.Type == Stream { // what was read stays where it is
+		m.empty(c, from, to, func(q *modelQueue, msg *modelMessage) {
+			if settles {
+				visit(q, msg)
+			}
+		})
+	} else {
+		m.empty(c, from, to, visit)
+	}
 	m.forget(c)
 	m.tooMany(c.q)
 	m.elect(c.q)
@@ -170,8 +181,11 @@ func (m *model) tooMany(q *modelQueue) {
 	}
 }
 
-// comeBack makes a message ready again, unless it has failed too often.
+// comeBack makes a message ready again, unless it has failed too often or is to be held back for a while.
 func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
+	if q.c.Type == Stream {
+		return
+	}
 	msg.cameBack = true
 	if cause != CauseUndelivered {
 		msg.again = true
@@ -182,6 +196,10 @@ func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
 			}
 			if q.c.DeliveryLimit >= 0 && int64(msg.failed) > q.c.DeliveryLimit {
 				m.die(q, msg, DeliveryLimit, true)
+				return
+			}
+			if delay := q.retryDelay(msg, cause); delay > 0 {
+				q.holdBack(msg, m.now+delay)
 				return
 			}
 		}

@@ -44,11 +44,15 @@ type modelMessage struct {
 	failed   uint32
 	acquired uint32
 	cameBack bool
+	due      int64  // held back until then
+	key      string // deduplication key that it holds in its queue
+	filter   string // of a message in a stream
 }
 
 type modelUnacked struct {
 	number uint64
 	m      *modelMessage
+	since  int64
 }
 
 type modelConsumer struct {
@@ -65,6 +69,9 @@ type modelConsumer struct {
 	priority  int64
 	next      uint64
 	unacked   []modelUnacked
+	timeout   int64
+	cursor    int // of a stream's reader
+	wants     func(m *modelMessage) bool
 }
 
 type modelDead struct {
@@ -89,6 +96,17 @@ type modelQueue struct {
 	buried    uint64
 	deleted   bool
 	stats     Stats
+	waiting   []*modelMessage // held back, by the time they are due
+	producers map[uint64]uint64
+	cache     []cached // of a relay
+	stream    []*modelMessage
+	begins    int // offset of the first in stream
+}
+
+// cached is a key that a relay has seen.
+type cached struct {
+	key   string
+	until int64
 }
 
 func newModel() *model {
@@ -117,7 +135,8 @@ func (q *modelQueue) quorum() bool { return q.c.Type == Quorum }
 // configure takes what a policy can set, without what cannot be.
 func (q *modelQueue) configure(c Config) {
 	c.Type, c.SingleActive, c.AutoDelete, c.MaxPriority = q.c.Type, q.c.SingleActive, q.c.AutoDelete, q.c.MaxPriority
-	if c.Type == Quorum && c.Overflow == RejectPublishDLX {
+	c.Durable, c.Exclusive = q.c.Durable, q.c.Exclusive
+	if c.Type == Quorum && c.Overflow == RejectPublishDLX || c.Type == Stream {
 		c.Overflow = DropHead
 	}
 	if c.Type != Quorum || c.Overflow != RejectPublish || !c.DeadLetter {
@@ -151,6 +170,7 @@ func (q *modelQueue) take(m *modelMessage) {
 	is := func(o *modelMessage) bool { return o == m }
 	q.returned = slices.DeleteFunc(q.returned, is)
 	q.ready = slices.DeleteFunc(q.ready, is)
+	q.waiting = slices.DeleteFunc(q.waiting, is)
 }
 
 // put makes a message ready at its place.
@@ -165,7 +185,7 @@ func (q *modelQueue) count() int { return len(q.returned) + len(q.ready) }
 
 // limited is what counts for limits.
 func (q *modelQueue) limited() (count, bytes int64) {
-	for _, m := range slices.Concat(q.returned, q.ready) {
+	for _, m := range slices.Concat(q.returned, q.ready, q.waiting) {
 		count, bytes = count+1, bytes+m.size
 	}
 	if q.c.AtLeastOnce {
@@ -190,7 +210,7 @@ func (q *modelQueue) refuses() bool {
 }
 
 func (q *modelQueue) sizeOf(m *message.Message) int64 {
-	if q.quorum() {
+	if q.quorum() || q.c.Type == Stream {
 		return int64(len(m.Body) + len(m.Props))
 	}
 	return int64(len(m.Body))
@@ -214,7 +234,7 @@ func (c *modelConsumer) room() bool {
 
 // comeForward puts a consumer that has room at the end of the line, if it is not in it.
 func (c *modelConsumer) comeForward() {
-	if c.room() && !slices.Contains(c.q.line, c) {
+	if c.q.c.Type != Stream && c.room() && !slices.Contains(c.q.line, c) {
 		c.q.line = append(c.q.line, c)
 	}
 }
@@ -246,6 +266,11 @@ func (m *model) settle(q *modelQueue) {
 	if q.deleted {
 		return
 	}
+	if q.c.Type == Stream {
+		m.feed(q)
+		return
+	}
+	m.release(q)
 	for {
 		head := q.head()
 		if head == nil {
@@ -275,11 +300,11 @@ func (m *model) deliver(q *modelQueue, c *modelConsumer, msg *modelMessage) {
 	q.standBack(c)
 	c.window -= msg.cost + 64
 	m.seen.add(fmt.Sprint("deliver ", c.key, c.id), "ch%d #%d %s", c.channel, c.next, msg.describe(c.noAck))
-	c.hand(msg)
+	c.hand(msg, m.now)
 	c.comeForward()
 }
 
-func (c *modelConsumer) hand(msg *modelMessage) {
+func (c *modelConsumer) hand(msg *modelMessage, now int64) {
 	switch st := &c.q.stats; {
 	case c.getter && c.noAck:
 		st.GotNoAck++
@@ -294,7 +319,7 @@ func (c *modelConsumer) hand(msg *modelMessage) {
 		c.q.stats.Redelivered++
 	}
 	if !c.noAck {
-		c.unacked = append(c.unacked, modelUnacked{number: c.next, m: msg})
+		c.unacked = append(c.unacked, modelUnacked{number: c.next, m: msg, since: now})
 	}
 	c.next++
 }
@@ -375,6 +400,14 @@ func (m *model) due() (at int64, ok bool) {
 		if len(q.returned) > 0 && q.returned[0].expires != 0 {
 			sooner(q.returned[0].expires)
 		}
+		if len(q.waiting) > 0 {
+			sooner(q.waiting[0].due)
+		}
+		for _, c := range q.consumers {
+			if at, limited := c.slow(); limited {
+				sooner(at)
+			}
+		}
 		if at, ends := q.outlives(); ends {
 			sooner(at)
 		}
@@ -386,7 +419,7 @@ func (m *model) due() (at int64, ok bool) {
 func (m *model) alive() map[uint64]int64 {
 	alive := map[uint64]int64{}
 	for _, q := range m.queues {
-		for _, msg := range slices.Concat(q.returned, q.ready) {
+		for _, msg := range slices.Concat(q.returned, q.ready, q.waiting, q.stream) {
 			alive[msg.entry] += msg.cost
 		}
 		for _, d := range q.outbox {
@@ -396,7 +429,9 @@ func (m *model) alive() map[uint64]int64 {
 	for _, s := range m.sessions {
 		for _, c := range s.consumers {
 			for _, u := range c.unacked {
-				alive[u.m.entry] += u.m.cost
+				if c.q.c.Type != Stream {
+					alive[u.m.entry] += u.m.cost
+				}
 			}
 		}
 	}

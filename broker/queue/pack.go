@@ -11,7 +11,7 @@ const (
 	packShape                 // same stride, count and size
 	packExpires               // same expiration
 	packFlags                 // same priority and flags
-	packCounts                // no deliveries, no acquisitions
+	packCounts                // no deliveries, no acquisitions, not held back
 
 	packSame = 0x80
 )
@@ -86,11 +86,12 @@ func packOne(dst []byte, prev, r *run) []byte {
 	} else {
 		dst = append(dst, r.priority, r.flags)
 	}
-	if r.deliveries == 0 && r.acquired == 0 {
+	if r.deliveries == 0 && r.acquired == 0 && r.due == 0 {
 		common |= packCounts
 	} else {
 		dst = binary.AppendUvarint(dst, uint64(r.deliveries))
 		dst = binary.AppendUvarint(dst, uint64(r.acquired))
+		dst = binary.AppendVarint(dst, r.due-prev.due)
 	}
 	dst[at] = common
 	return dst
@@ -155,9 +156,10 @@ func (u *unpacker) one(prev run) run {
 		r.priority, r.flags = u.data[0], u.data[1]
 		u.data = u.data[2:]
 	}
-	r.deliveries, r.acquired = 0, 0
+	r.deliveries, r.acquired, r.due = 0, 0, 0
 	if common&packCounts == 0 {
 		r.deliveries, r.acquired = uint32(u.uvarint()), uint32(u.uvarint())
+		r.due = prev.due + u.varint()
 	}
 	return r
 }

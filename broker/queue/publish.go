@@ -196,7 +196,7 @@ func (s *Set) deadline(q *queue, h *message.Head) int64 {
 // refuses tells whether some target is of the kind that turns publishes away.
 func (s *Set) refuses(p *publish) bool {
 	for i := range len(p.targets) / 8 {
-		if q := s.queues[p.target(i)]; q != nil && (q.refuses() || q.config.Dedup) {
+		if q := s.queues[p.target(i)]; q != nil && (q.refuses() || q.config.Dedup && !q.deleted) {
 			return true
 		}
 	}
@@ -220,6 +220,9 @@ func (q *queue) refuses() bool {
 
 // full tells whether the queue would turn the last of count messages away.
 func (q *queue) full(h *message.Head, count uint32) bool {
+	if q.repeats(h) {
+		return false
+	}
 	if q.duplicate(h) {
 		return true
 	}

@@ -58,8 +58,8 @@ func newQueue(id ID, vhost, name string, config Config) *queue {
 	return q
 }
 
-// configure sets the configuration, without what cannot be: a quorum queue does not dead-letter what it turns away, and
-// dead letters wait for their targets only in a quorum queue that turns publishes away. What a queue is by its
+// configure sets the configuration, without what cannot be: a quorum queue does not dead-letter what it turns away, a
+// stream turns nothing away, and dead letters wait for their targets only in a quorum queue that turns publishes away. What a queue is by its
 // declaration stays: no policy can set it.
 func (q *queue) configure(config Config) {
 	if old := &q.config; q.lanes.list != nil {
@@ -67,7 +67,7 @@ func (q *queue) configure(config Config) {
 		config.Exclusive, config.SingleActive, config.MaxPriority = old.Exclusive, old.SingleActive, old.MaxPriority
 	}
 	q.config = config
-	if config.Type == Quorum && config.Overflow == RejectPublishDLX {
+	if config.Type == Quorum && config.Overflow == RejectPublishDLX || config.Type == Stream {
 		q.config.Overflow = DropHead
 	}
 	q.config.AtLeastOnce = config.AtLeastOnce && config.DeadLetter && config.Type == Quorum && config.Overflow == RejectPublish
@@ -161,7 +161,6 @@ func (q *queue) takeAll(visit func(*run)) {
 	q.lanes = newLanes(len(q.lanes.list))
 	q.waiting.each(visit)
 	q.waiting = wheel{}
-	q.keyring = keyring{}
 	q.ready, q.bytes = 0, 0
 }
 

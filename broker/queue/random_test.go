@@ -121,7 +121,7 @@ func (d *duel) compareState() {
 			d.fail("queue %d is here: %v, should be: %v", id, here, !here)
 		}
 		if here {
-			want := Counts{Ready: uint64(q.count()), Unacked: d.model.unacked(q), Consumers: uint32(len(q.consumers))}
+			want := Counts{Ready: uint64(q.count() + len(q.waiting) + len(q.stream)), Unacked: d.model.unacked(q), Consumers: uint32(len(q.consumers))}
 			if got != want {
 				d.fail("queue %d has %+v, should have %+v", id, got, want)
 			}
@@ -206,7 +206,11 @@ func (d *duel) expandOne(s sights, e *Effect) {
 	case Deliver:
 		stream := fmt.Sprint("deliver ", e.To, e.Consumer)
 		for i, key := range d.keys(e.Index, e.Offset, e.Stride, e.Count) {
-			s.add(stream, "ch%d #%d %s", e.Channel, e.Number+uint64(i), e.describe(key))
+			text := e.describe(key)
+			if e.Stream {
+				text += fmt.Sprint(" at ", e.Ready+uint64(i))
+			}
+			s.add(stream, "ch%d #%d %s", e.Channel, e.Number+uint64(i), text)
 		}
 	case Got:
 		key := d.keys(e.Index, e.Offset, e.Stride, 1)[0]
@@ -228,7 +232,11 @@ func (d *duel) expandOne(s sights, e *Effect) {
 	case Applied:
 		s.add(replies, "applied %d", e.Number)
 	case Cancelled:
-		s.add("cancelled", "%v %d of q%d", e.To, e.Consumer, e.Queue)
+		text := "%v %d of q%d"
+		if e.Outcome == TimedOut {
+			text += ", too slow"
+		}
+		s.add("cancelled", text, e.To, e.Consumer, e.Queue)
 	case DeadLetters:
 		s.add("dead letters", "q%d", e.Queue)
 	case Gone:

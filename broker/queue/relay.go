@@ -1,10 +1,6 @@
 package queue
 
-import (
-	"slices"
-
-	"github.com/warrenmq/warren/broker/message"
-)
+import "github.com/warrenmq/warren/broker/message"
 
 // A relay is the queue behind an exchange that needs a memory: one whose messages wait for their time, or one that lets
 // a key pass once. What has waited, and what may pass, goes through the outbox to the exchange's bindings.
@@ -21,7 +17,7 @@ func (s *Set) relay(q *queue, h *message.Head, r run) {
 		s.bury(q, r, Due, false)
 		return
 	}
-	r.expires = s.now + int64(min(h.Delay, ttlMax))
+	r.due = s.now + int64(min(h.Delay, ttlMax))
 	q.waiting.add(r, s.now)
 }
 
@@ -31,7 +27,7 @@ func (s *Set) releaseDue(q *queue) {
 		return
 	}
 	q.waiting.due(s.now, func(r run) {
-		r.expires = 0
+		r.due = 0
 		if q.config.Type == Relay {
 			s.bury(q, r, Due, false)
 			return
@@ -49,7 +45,7 @@ func (q *queue) retryDelay(r *run, cause Cause) int64 {
 	case RetryFailed:
 		held = held && failed(cause)
 	case RetryReturned:
-		held = held && cause == CauseNack
+		held = held && !failed(cause)
 	default:
 		held = false
 	}
@@ -88,8 +84,8 @@ const forEver = 1 << 62
 
 // fresh tells whether a relay has not seen the key, and remembers it.
 func (s *Set) fresh(q *queue, key string) bool {
-	m, known := q.keyring.keys[key]
-	if known && (m.until == forEver || m.until > s.now) {
+	q.keyring.forget(s.now)
+	if _, known := q.keyring.keys[key]; known {
 		return false
 	}
 	q.keyring.remember(key, q.config.DedupSize)
@@ -101,13 +97,18 @@ func (s *Set) fresh(q *queue, key string) bool {
 	return true
 }
 
-// remember makes room for a key.
+// forget drops the keys whose time is over, which are the oldest.
+func (e *keyring) forget(now int64) {
+	for len(e.order) > 0 && e.keys[e.order[0]].until <= now {
+		delete(e.keys, e.order[0])
+		e.order = e.order[1:]
+	}
+}
+
+// remember makes room for a key that is not known.
 func (e *keyring) remember(key string, size int64) {
 	if e.keys == nil {
 		e.keys = map[string]memory{}
-	}
-	if _, known := e.keys[key]; known {
-		e.order = slices.DeleteFunc(e.order, func(have string) bool { return have == key })
 	}
 	e.order = append(e.order, key)
 	for size > 0 && int64(len(e.order)) > size {
@@ -187,6 +188,18 @@ func (q *queue) repeated(h *message.Head, index uint64) bool {
 	}
 	p.last = h.Sequence
 	return false
+}
+
+// repeats tells whether repeated will say so.
+func (q *queue) repeats(h *message.Head) bool {
+	if h.Flags&message.FlagProducer == 0 {
+		return false
+	}
+	last := uint64(0) // numbers begin with 1
+	if p := q.producers[h.Producer]; p != nil {
+		last = p.last
+	}
+	return h.Sequence <= last
 }
 
 func (p producers) makeRoom() {

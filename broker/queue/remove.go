@@ -27,7 +27,12 @@ func (s *Set) applyConfigure(c *Configure) {
 	if c.Config.ExpiresMs != q.config.ExpiresMs && q.config.Type != Quorum {
 		q.lastUsed = s.now // a classic queue gets the whole of a new time
 	}
+	slower := q.config.ConsumerTimeoutMs
 	q.configure(c.Config)
+	if q.config.ConsumerTimeoutMs != slower {
+		q.overdue = s.now
+		s.endSlow(q)
+	}
 	s.settle(q)
 }
 
@@ -38,7 +43,7 @@ func (s *Set) applyDelete(d *Delete) {
 		s.answer(d.Request, NoQueue, 0)
 	case d.IfEmpty && q.ready > 0:
 		s.answer(d.Request, NotEmpty, uint64(q.ready))
-	case d.IfUnused && len(q.consumers) > 0:
+	case d.IfUnused && len(q.consumers) > 0 && q.config.Type != Stream:
 		s.answer(d.Request, InUse, uint64(q.ready))
 	default:
 		ready := uint64(q.ready)
@@ -54,7 +59,10 @@ func (s *Set) applyPurge(p *Purge) {
 		return
 	}
 	dropped := uint64(q.limited())
-	q.takeAll(s.free)
+	q.takeAll(func(r *run) {
+		q.depart(r)
+		s.free(r)
+	})
 	if q.config.AtLeastOnce {
 		s.dropOutbox(q, 0, Everything)
 	}
@@ -82,7 +90,7 @@ func (s *Set) remove(q *queue, why Outcome) {
 	if why != Done {
 		s.emit(Effect{Kind: Gone, Queue: q.id, Outcome: why})
 	}
-	q.deleted = true
+	q.deleted, q.keyring, q.producers = true, keyring{}, nil
 	s.alarms.remove(q)
 	if q.outbox.Len() == 0 {
 		delete(s.queues, q.id)

@@ -10,6 +10,7 @@ type run struct {
 	count      uint32
 	size       uint32 // bytes each counts for in length limits and statistics
 	expires    int64  // log time in milliseconds; 0: never
+	due        int64  // log time until which it is held back; 0: it is not
 	deliveries uint32 // failed deliveries
 	acquired   uint32 // times handed to a consumer and returned
 	priority   uint8
@@ -33,7 +34,7 @@ func (r *run) before(o *run) bool {
 
 // alike tells whether both are the same but for their place and count.
 func (r *run) alike(o *run) bool {
-	return r.stride == o.stride && r.size == o.size && r.expires == o.expires && r.deliveries == o.deliveries &&
+	return r.stride == o.stride && r.size == o.size && r.expires == o.expires && r.due == o.due && r.deliveries == o.deliveries &&
 		r.acquired == o.acquired && r.priority == o.priority && r.flags == o.flags
 }
 

@@ -13,12 +13,15 @@ import (
 
 // The commands of a script, with their arguments and what these are if they are not given:
 //
-//	declare    q=1 r=0 type=classic|quorum, and any of: durable auto-delete exclusive sac ttl= expires= max-length=
-//	           max-bytes= overflow=drop-head|reject-publish|reject-publish-dlx priorities= limit= dlx at-least-once
+//	declare    q=1 r=0 type=classic|quorum|stream|relay, and any of: durable auto-delete exclusive sac ttl= expires=
+//	           max-length= max-bytes= overflow=drop-head|reject-publish|reject-publish-dlx priorities= limit= dlx
+//	           at-least-once retry=all|failed|returned retry-min= retry-max= timeout= dedup size= age= max-age= segment=
 //	configure  as declare
-//	publish    q=1,2 ch=1 confirm=FIRST ttl= priority= size= properties= persistent redelivered failed= acquired=,
-//	           then the messages' names; or each message with its own arguments on a line below
-//	attach     q=1 c=1 r=0 ch=1 prefetch=0 window=1000000 priority=0 no-ack exclusive
+//	publish    q=1,2 ch=1 confirm=FIRST ttl= priority= size= properties= persistent redelivered failed= acquired=
+//	           delay= key= producer= sequence= filter=, then the messages' names; or each message with its own
+//	           arguments on a line below
+//	attach     q=1 c=1 r=0 ch=1 prefetch=0 window=1000000 priority=0 timeout=0 no-ack exclusive
+//	           offset=next|first|last|absolute|time|ago at= filters= unfiltered
 //	detach     c=1 r=0
 //	credit     c=1 bytes=
 //	settle     c=1 n=FROM-TO|all
@@ -146,7 +149,7 @@ func (a args) cause() Cause {
 
 func (a args) config() Config {
 	c := DefaultConfig()
-	c.Type = Type(a.choice("type", "classic", "quorum"))
+	c.Type = Type(a.choice("type", "classic", "quorum", "stream", "relay"))
 	c.Durable, c.AutoDelete, c.Exclusive = a.has("durable"), a.has("auto-delete"), a.has("exclusive")
 	c.SingleActive = a.has("sac")
 	c.MessageTTLMs, c.ExpiresMs = a.number("ttl", None), a.number("expires", None)
@@ -155,7 +158,24 @@ func (a args) config() Config {
 	c.MaxPriority = uint8(a.number("priorities", 0))
 	c.DeliveryLimit = a.number("limit", None)
 	c.DeadLetter, c.AtLeastOnce = a.has("dlx"), a.has("at-least-once")
+	c.Retry = RetryKind(a.choice("retry", "disabled", "all", "failed", "returned"))
+	c.RetryMinMs, c.RetryMaxMs = a.number("retry-min", 0), a.number("retry-max", 0)
+	c.ConsumerTimeoutMs = a.number("timeout", None)
+	c.Dedup, c.DedupSize, c.DedupTTLMs = a.has("dedup"), a.number("size", None), a.number("age", None)
+	c.MaxAgeMs, c.SegmentBytes = a.number("max-age", None), a.number("segment", 0)
 	return c
+}
+
+func (a args) offset() StreamOffset {
+	kind := a.choice("offset", "next", "first", "last", "absolute", "time", "ago")
+	return StreamOffset{Kind: OffsetKind(kind), Value: a.number("at", 0)}
+}
+
+func (a args) filters() (hashes []uint32) {
+	for _, value := range strings.FieldsFunc(a.set["filters"], func(r rune) bool { return r == ',' }) {
+		hashes = append(hashes, FilterHash([]byte(value)))
+	}
+	return hashes
 }
 
 // seen is what of its deliveries a session has written: CONSUMER:NUMBER,..
@@ -208,7 +228,9 @@ func (s *script) addConsumer(b *Batch, name string, a args, q ID, r uint32) {
 		b.Add(&Attach{
 			Queue: q, Consumer: c, Request: r, Channel: ch, Prefetch: uint32(a.number("prefetch", 0)),
 			Window: uint32(a.number("window", 1e6)), NoAck: a.has("no-ack"), Exclusive: a.has("exclusive"),
-			Priority: a.number("priority", 0), Tag: fmt.Sprint("c", c), Arguments: []byte(a.set["arguments"]),
+			Priority: a.number("priority", 0), TimeoutMs: a.number("timeout", 0), Tag: fmt.Sprint("c", c),
+			From:    a.offset(),
+			Filters: a.filters(), Unfiltered: a.has("unfiltered"),
 		})
 	case "detach":
 		b.Add(&Detach{Consumer: c, Request: r})
@@ -280,5 +302,26 @@ func (a args) message(name string) message.Message {
 		m.Flags |= message.FlagCounts
 		m.Deliveries, m.Acquired = uint32(a.number("failed", 0)), uint32(a.number("acquired", 0))
 	}
+	a.special(&m)
 	return m
+}
+
+// special sets what only some queues look at.
+func (a args) special(m *message.Message) {
+	if a.has("delay") {
+		m.Flags |= message.FlagDelay
+		m.Delay = uint64(a.number("delay", 0))
+	}
+	if a.has("key") {
+		m.Flags |= message.FlagDedup
+		m.Dedup = []byte(a.set["key"])
+	}
+	if a.has("producer") {
+		m.Flags |= message.FlagProducer
+		m.Producer, m.Sequence = uint64(a.number("producer", 0)), uint64(a.number("sequence", 0))
+	}
+	if a.has("filter") {
+		m.Flags |= message.FlagFilter
+		m.Filter = []byte(a.set["filter"])
+	}
 }

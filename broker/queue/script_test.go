@@ -171,6 +171,9 @@ func (s *script) renderOne(out *strings.Builder, e *Effect) {
 	switch e.Kind {
 	case Deliver:
 		fmt.Fprintf(out, "deliver %s.c%d #%s %s", to, e.Consumer, numbers(e.Number, e.Count), s.bodies(e))
+		if e.Stream {
+			fmt.Fprintf(out, ", offset %s", numbers(e.Ready, e.Count))
+		}
 		s.writeFlags(out, e)
 	case Got:
 		fmt.Fprintf(out, "got %s.c%d r%d #%d %s", to, e.Consumer, e.Request, e.Number, s.bodies(e))
@@ -183,6 +186,9 @@ func (s *script) renderOne(out *strings.Builder, e *Effect) {
 		fmt.Fprintf(out, "answer %s r%d %s, %d messages", to, e.Request, outcomes[e.Outcome], e.Ready)
 	case Cancelled:
 		fmt.Fprintf(out, "cancelled %s.c%d of q%d", to, e.Consumer, e.Queue)
+		if e.Outcome == TimedOut {
+			fmt.Fprintf(out, ": took longer than %d ms", e.Number)
+		}
 	case DeadLetters:
 		fmt.Fprintf(out, "dead letters in q%d", e.Queue)
 	case Gone:

@@ -208,7 +208,6 @@ func (s *Set) answer(request uint32, outcome Outcome, ready uint64) {
 // keep notes that r keeps its bytes alive; free that it no longer does.
 func (s *Set) keep(r *run) { s.owe(r.index, r.live()) }
 func (s *Set) free(r *run) { s.owe(r.index, -r.live()) }
-func (s *Set) letGo(r run) { s.free(&r) }
 
 func (s *Set) owe(index uint64, bytes int64) {
 	if s.owed.index != index {

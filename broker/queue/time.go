@@ -109,7 +109,11 @@ func (q *queue) limitedBytes() int64 {
 
 // arm sees to it that the queue is looked at when something in it becomes due.
 func (s *Set) arm(q *queue) {
-	if at := q.due(); at != 0 && (q.armed == 0 || at < q.armed) {
+	at := q.due()
+	if q.scanning {
+		at = s.now + 1
+	}
+	if at != 0 && (q.armed == 0 || at < q.armed) {
 		s.alarms.set(q, at)
 	}
 }
@@ -135,9 +139,6 @@ func (q *queue) due() int64 {
 		}
 	}
 	sooner(q.outlives())
-	if q.scanning {
-		sooner(1) // at once
-	}
 	if len(q.stream.segments) > 1 && q.config.MaxAgeMs != None {
 		sooner(q.stream.segments[0].newest + q.config.MaxAgeMs)
 	}

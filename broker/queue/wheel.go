@@ -6,7 +6,7 @@ import (
 
 // wheel is messages that wait for their time, however far away: what is due within a second or so stands ready in order,
 // the rest lies packed in slots that grow wider with the distance. So a million waiting messages cost some bytes each, and
-// years of delay cost nothing more than seconds. The time stands in a run's expires while it is here.
+// years of delay cost nothing more than seconds. The time stands in a run's due.
 type wheel struct {
 	near   []run // due soonest, in order
 	levels [len(wheelWidths)]map[int64]*lane
@@ -18,7 +18,7 @@ type wheel struct {
 // wheelWidths are the widths of the slots of each level, in milliseconds: second, minute, hour, day.
 var wheelWidths = [...]int64{1000, 60_000, 3_600_000, 86_400_000}
 
-// add puts a run in that is due at its expires.
+// add puts a run in.
 func (w *wheel) add(r run, now int64) {
 	w.count += int64(r.count)
 	w.bytes += r.bytes()
@@ -29,12 +29,12 @@ func (w *wheel) add(r run, now int64) {
 // of the next level.
 func (w *wheel) place(r run, now int64) {
 	for i, width := range wheelWidths {
-		slot := r.expires / width
+		slot := r.due / width
 		if slot <= now/width {
 			w.insert(r)
 			return
 		}
-		if i+1 < len(wheelWidths) && r.expires/wheelWidths[i+1] > now/wheelWidths[i+1] {
+		if i+1 < len(wheelWidths) && r.due/wheelWidths[i+1] > now/wheelWidths[i+1] {
 			continue
 		}
 		w.slot(i, slot).push(r)
@@ -59,8 +59,8 @@ func (w *wheel) slot(level int, slot int64) *lane {
 
 // insert puts a run among those that are due soonest, behind those of the same time.
 func (w *wheel) insert(r run) {
-	i, _ := slices.BinarySearchFunc(w.near, r.expires+1, func(have run, t int64) int {
-		if have.expires < t {
+	i, _ := slices.BinarySearchFunc(w.near, r.due+1, func(have run, t int64) int {
+		if have.due < t {
 			return -1
 		}
 		return 1
@@ -72,7 +72,7 @@ func (w *wheel) insert(r run) {
 func (w *wheel) due(now int64, visit func(run)) {
 	w.turn(now)
 	n := 0
-	for n < len(w.near) && w.near[n].expires <= now {
+	for n < len(w.near) && w.near[n].due <= now {
 		w.count -= int64(w.near[n].count)
 		w.bytes -= w.near[n].bytes()
 		n++
@@ -120,7 +120,7 @@ func sortedSlots(slots map[int64]*lane) []int64 {
 // next is when the wheel wants to be looked at, 0 if nothing waits.
 func (w *wheel) next() int64 {
 	if len(w.near) > 0 {
-		return w.near[0].expires
+		return w.near[0].due
 	}
 	return w.begins
 }

@@ -185,6 +185,15 @@ func (q *queue) consistent(s *Set) error {
 		return fmt.Errorf("has %d ready (%d bytes), %d unacked (%d bytes), %d dead bytes; says %d (%d), %d (%d), %d",
 			ready, size, unacked, held, outbox, q.ready, q.bytes, q.unacked, q.held, q.outboxBytes)
 	}
+	var waiting, waitingBytes, streamed, streamedBytes int64
+	q.waiting.each(sum(&waiting, &waitingBytes))
+	q.stream.within(0, Everything, sum(&streamed, &streamedBytes))
+	if waiting != q.waiting.count || waitingBytes != q.waiting.bytes {
+		return fmt.Errorf("%d wait (%d bytes), says %d (%d)", waiting, waitingBytes, q.waiting.count, q.waiting.bytes)
+	}
+	if streamed != q.stream.count() || streamedBytes != q.stream.bytes {
+		return fmt.Errorf("%d in the stream (%d bytes), says %d (%d)", streamed, streamedBytes, q.stream.count(), q.stream.bytes)
+	}
 	due := q.due()
 	if !q.deleted && due != 0 && (q.armed == 0 || q.armed > due) {
 		return fmt.Errorf("is due at %d, its alarm is at %d", due, q.armed)
@@ -209,7 +218,7 @@ func (q *queue) levelsConsistent() error {
 		}
 	}
 	for _, c := range q.consumers {
-		if !q.config.SingleActive && c.open() && !standing[c] || c.waiting != standing[c] {
+		if q.config.Type != Stream && !q.config.SingleActive && c.open() && !standing[c] || c.waiting != standing[c] {
 			return fmt.Errorf("consumer %d: has room %v, waits %v, stands in a level %v", c.id, c.open(), c.waiting, standing[c])
 		}
 	}
