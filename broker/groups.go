@@ -72,7 +72,7 @@ func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
 // Counts implements session.Groups.
 func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 	opened := g.open[id]
-	if opened == nil || opened.Do(func(s *queue.Set) { done(s.Counts(q)) }) != nil {
+	if opened == nil || opened.Ask(func(s *queue.Set) { done(s.Counts(q)) }) != nil {
 		done(queue.Counts{}, false)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -67,7 +68,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("making the data directory %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, o.FS)
-	if err != nil {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path): // the lock's file could not even be made
+		return nil, fmt.Errorf("locking the data directory %s: %w", dir, err)
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)
 	}
 	db, err := pebble.Open(dir, pebbleOptions(&o, lock))

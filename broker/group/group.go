@@ -46,6 +46,8 @@ type Group struct {
 
 	set     *queue.Set
 	leading bool
+	current bool               // leading, and the queues have been reconciled with the Catalog
+	asking  []func(*queue.Set) // until then
 	effects []queue.Effect
 	debts   []debt // changes of live bytes, told to the log when the effects have been performed
 	outgo   outgoing
@@ -103,6 +105,18 @@ func (g *Group) Propose(b oplog.Batch) error { return g.log.Propose(b) }
 // Do runs f on the goroutine that owns the machine.
 func (g *Group) Do(f func(s *queue.Set)) error { return g.log.Do(func() { f(g.set) }) }
 
+// Ask runs f on the goroutine that owns the machine, as soon as what it shows can be relied on: not while entries of an
+// earlier life are still being applied.
+func (g *Group) Ask(f func(s *queue.Set)) error {
+	return g.log.Do(func() {
+		if !g.current {
+			g.asking = append(g.asking, f)
+			return
+		}
+		f(g.set)
+	})
+}
+
 // Read gives live bytes of the log. Only on the goroutine that owns the machine.
 func (g *Group) Read(s oplog.Span) ([]byte, error) { return g.log.Read(s) }
 
@@ -123,6 +137,7 @@ func (g *Group) apply(entries []oplog.Entry) {
 	}
 	if g.leading {
 		g.perform(entries)
+		g.becomeCurrent()
 	}
 	for _, d := range g.debts {
 		g.log.Account(d.index, d.bytes)
@@ -136,9 +151,19 @@ type debt struct {
 	bytes int64
 }
 
+// becomeCurrent answers those who asked: the first entry that a leader applies is what it proposed to reconcile.
+func (g *Group) becomeCurrent() {
+	g.current = true
+	asking := g.asking
+	g.asking = nil
+	for _, f := range asking {
+		f(g.set)
+	}
+}
+
 // lead begins or ends the performing of effects.
 func (g *Group) lead(leading bool) {
-	g.leading = leading
+	g.leading, g.current = leading, false
 	g.logger.Debug().Bool("leading", leading).Msg("leadership")
 	if !leading {
 		if g.timer != nil {

@@ -258,6 +258,14 @@ func TestANewLeaderMakesItsQueuesThoseOfTheCatalog(t *testing.T) {
 	kept, lost := w.declare("kept"), w.declare("lost")
 	w.group.Follow([]topology.QueueChange{{After: kept}, {After: lost}})
 	w.onMachine(func(*queue.Set) { w.host.machine.Lead(false) })
+	asked := make(chan int64, 1)
+	w.must(w.group.Ask(func(s *queue.Set) {
+		c, ok := s.Counts(queue.ID(kept.ID))
+		if _, there := s.Counts(queue.ID(lost.ID)); !ok || there {
+			t.Error("answered before the queues were reconciled")
+		}
+		asked <- int64(c.Ready)
+	}))
 	w.must(w.editor.DeleteQueue(context.Background(), "/", "lost", 0, nil))
 	late := w.declare("late")
 	_, err := w.store.Commit(context.Background(), meta.Txn{Ops: []meta.Op{{
@@ -272,7 +280,9 @@ func TestANewLeaderMakesItsQueuesThoseOfTheCatalog(t *testing.T) {
 		}
 		w.host.machine.Lead(true)
 	})
-	w.onMachine(func(*queue.Set) {})
+	if n := <-asked; n != 1 {
+		t.Errorf("%d messages were counted", n)
+	}
 	if _, ok := w.known(lost); ok {
 		t.Error("a queue that was deleted is still there")
 	}

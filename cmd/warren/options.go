@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -29,7 +31,13 @@ func readOptions(args []string) (options, error) {
 	flags.StringVar(&o.managementListen, "management-listen", orEnv("WARREN_MANAGEMENT_LISTEN", "127.0.0.1:15672"), "`address` for the HTTP API")
 	flags.StringVar(&o.dataDir, "data-dir", orEnv("WARREN_DATA_DIR", "warren-data"), "`directory` for messages and metadata")
 	flags.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing on disk")
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard) // what is wrong is said once, by main
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(os.Stdout)
+		flags.Usage()
+	}
+	if err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
