@@ -79,6 +79,7 @@ func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 
 // follow tells the groups what became of their queues.
 func (g *groups) follow(change topology.Change) {
+	g.replay(change)
 	if len(change.Queues) == 0 {
 		return
 	}
@@ -93,6 +94,21 @@ func (g *groups) follow(change topology.Change) {
 	for id := range touched {
 		if opened := g.open[id]; opened != nil {
 			opened.Follow(change.Queues)
+		}
+	}
+}
+
+// replay gives new bindings of recent-history exchanges what these remember.
+func (g *groups) replay(change topology.Change) {
+	for _, e := range change.Bound {
+		v := change.Catalog.VHost(e.VHost)
+		if v == nil {
+			continue
+		}
+		if x := v.Exchange(e.Source); x != nil && x.Memory != nil {
+			if opened := g.open[x.Memory.Group]; opened != nil {
+				forward.Replay(g.env, opened, x, e)
+			}
 		}
 	}
 }

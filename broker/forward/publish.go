@@ -21,6 +21,9 @@ func (f *Forwarder) publish(from *queue.Origin, l *fetched, origin oplog.Origin)
 		return sent
 	}
 	c := f.env.Catalog()
+	if l.Reason == queue.Due {
+		return f.release(c, from, &m, l.Number, origin)
+	}
 	d := death{
 		queue: from.Name, reason: l.Reason, exchange: string(m.Exchange), keys: publicKeys(&m),
 		time: uint64(f.env.Clock() / 1000),

@@ -60,19 +60,16 @@ func (g *Group) reconcile() {
 			b.Add(&queue.Delete{Queue: id})
 		}
 	}
-	c.VHosts(func(v *topology.VHost) bool {
-		v.Queues(func(q *topology.Queue) bool {
-			if q.Group != g.ID {
-				return true
-			}
-			switch config, ok := g.set.Config(queue.ID(q.ID)); {
-			case !ok:
-				b.Add(declare(q))
-			case config != q.Config:
-				b.Add(&queue.Configure{Queue: queue.ID(q.ID), Config: q.Config})
-			}
+	c.Machines(func(q *topology.Queue) bool {
+		if q.Group != g.ID {
 			return true
-		})
+		}
+		switch config, ok := g.set.Config(queue.ID(q.ID)); {
+		case !ok:
+			b.Add(declare(q))
+		case config != q.Config:
+			b.Add(&queue.Configure{Queue: queue.ID(q.ID), Config: q.Config})
+		}
 		return true
 	})
 	g.proposeOwn(&b)

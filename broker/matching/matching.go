@@ -55,20 +55,24 @@ type Index interface {
 type Kind struct {
 	Name        string
 	Description string
+	Memory      Memory
 	make        func(arguments protocol.RawTable) (Index, *protocol.Error)
 	bind        func(b *Binding) *protocol.Error
 }
 
-// kinds are the exchange types that route by their bindings alone.
+// kinds are the exchange types.
 var kinds = []Kind{
 	{Name: "direct", Description: "AMQP direct exchange, as per the AMQP specification", make: plain(Index(&direct{}))},
 	{Name: "fanout", Description: "AMQP fanout exchange, as per the AMQP specification", make: plain(Index(&fanout{}))},
 	{Name: "headers", Description: "AMQP headers exchange, as per the AMQP specification", make: plain(Index(&headers{})), bind: bindHeaders},
 	{Name: "topic", Description: "AMQP topic exchange, as per the AMQP specification", make: plain(Index(&topic{})), bind: bindTopic},
 	{Name: "x-consistent-hash", Description: "Consistent Hashing Exchange", make: newConsistentHash, bind: bindWeight},
+	{Name: "x-delayed-message", Description: "Delayed Message Exchange.", Memory: Delays},
 	{Name: "x-local-random", Description: "Picks one random local binding (queue) to route via (to).", make: plain(Index(&random{local: true})), bind: bindLocal},
+	{Name: "x-message-deduplication", Description: "Message Deduplication Exchange.", Memory: Deduplicates, make: newDeduplicating},
 	{Name: "x-modulus-hash", Description: "Modulus Hashing Exchange", make: plain(Index(&modulusHash{}))},
-	{Name: "x-random", Description: "AMQP Random Exchange. Picks one random binding to route via.", make: plain(Index(&random{}))},
+	{Name: "x-random", Description: "Randomly picks a binding (queue) to route via (to).", make: plain(Index(&random{}))},
+	{Name: "x-recent-history", Description: "Recent History Exchange.", Memory: Remembers, make: newHistory},
 }
 
 func plain(empty Index) func(protocol.RawTable) (Index, *protocol.Error) {
@@ -100,7 +104,16 @@ func Kinds() []Kind {
 }
 
 // New gives the empty index of an exchange with these arguments, or the refusal of its declaration.
-func (k Kind) New(arguments protocol.RawTable) (Index, *protocol.Error) { return k.make(arguments) }
+func (k Kind) New(arguments protocol.RawTable) (Index, *protocol.Error) {
+	if k.Memory != Delays {
+		return k.make(arguments)
+	}
+	routing, refusal := inner(arguments)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return routing.New(arguments)
+}
 
 // Prepare checks a binding's key and arguments and notes what Match will need.
 func (k Kind) Prepare(b *Binding) *protocol.Error {
@@ -109,6 +122,3 @@ func (k Kind) Prepare(b *Binding) *protocol.Error {
 	}
 	return k.bind(b)
 }
-
-// ComparedArguments names the arguments, beside alternate-exchange, that a redeclaration must repeat.
-func ComparedArguments(kind string) []string { return nil }

@@ -18,6 +18,21 @@ func (s *Set) Counts(id ID) (c Counts, ok bool) {
 	return Counts{Ready: uint64(q.ready + q.waiting.count + q.stream.count()), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers))}, true
 }
 
+// Ready visits the places of a queue's ready messages that were never delivered, oldest first within a priority, until
+// visit says no.
+func (s *Set) Ready(id ID, visit func(oplog.Span) bool) {
+	q := s.live(id)
+	if q == nil {
+		return
+	}
+	more := true
+	q.lanes.within(0, Everything, func(r *run) {
+		for i := uint32(0); i < r.count && more; i++ {
+			more = visit(oplog.Span{Index: r.index, Offset: r.offset + i*r.stride, Length: r.stride - RecordGap})
+		}
+	})
+}
+
 // Has tells whether a queue is here.
 func (s *Set) Has(id ID) bool { return s.live(id) != nil }
 

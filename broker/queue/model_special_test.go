@@ -73,31 +73,34 @@ func (m *model) takeIn(q *modelQueue, msg *message.Message) {
 	}
 }
 
-// relay holds a message back for its delay, if it has one and its key was not seen lately, and then sends it on.
+// relay sends a message on: where it knows keys, if it has not seen the message's lately, else after the message's delay.
 func (m *model) relay(q *modelQueue, msg *message.Message, r *modelMessage) {
 	r.expires, r.again = 0, false
-	if q.c.Dedup && msg.Flags&message.FlagDedup != 0 && !m.fresh(q, string(msg.Dedup)) {
+	switch {
+	case q.c.Dedup && msg.Flags&message.FlagDedup != 0 && !m.fresh(q, string(msg.Dedup), msg.Delay):
 		q.stats.Dropped++
-		return
-	}
-	if msg.Flags&message.FlagDelay == 0 || msg.Delay == 0 {
+	case q.c.Dedup || msg.Flags&message.FlagDelay == 0 || msg.Delay == 0:
 		m.die(q, r, Due, false)
-		return
+	default:
+		q.holdBack(r, m.now+int64(msg.Delay))
 	}
-	q.holdBack(r, m.now+int64(msg.Delay))
 }
 
 // fresh tells whether a relay has not seen a key, or not for long enough, or too many since.
-func (m *model) fresh(q *modelQueue, key string) bool {
+func (m *model) fresh(q *modelQueue, key string, ttl uint64) bool {
 	for len(q.cache) > 0 && q.cache[0].until <= m.now {
 		q.cache = q.cache[1:]
 	}
-	if slices.ContainsFunc(q.cache, func(c cached) bool { return c.key == key }) {
+	if slices.ContainsFunc(q.cache, func(c cached) bool { return c.key == key && c.until > m.now }) {
 		return false
 	}
+	q.cache = slices.DeleteFunc(q.cache, func(c cached) bool { return c.key == key })
 	until := int64(1 << 62)
 	if q.c.DedupTTLMs != None {
 		until = m.now + q.c.DedupTTLMs
+	}
+	if ttl > 0 {
+		until = m.now + int64(ttl)
 	}
 	q.cache = append(q.cache, cached{key, until})
 	for q.c.DedupSize > 0 && len(q.cache) > int(q.c.DedupSize) {

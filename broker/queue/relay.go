@@ -1,23 +1,34 @@
 package queue
 
-import "github.com/warrenmq/warren/broker/message"
+import (
+	"slices"
+
+	"github.com/warrenmq/warren/broker/message"
+)
 
 // A relay is the queue behind an exchange that needs a memory: one whose messages wait for their time, or one that lets
 // a key pass once. What has waited, and what may pass, goes through the outbox to the exchange's bindings.
 
-// relay takes messages into a relay.
+// relay takes messages into a relay. Where it remembers keys, a message's delay is how long its key is remembered.
 func (s *Set) relay(q *queue, h *message.Head, r run) {
-	if h.Flags&message.FlagDedup != 0 && q.config.Dedup && !s.fresh(q, string(h.Dedup)) {
-		q.stats.Dropped += uint64(r.count)
-		return
+	delay := int64(0)
+	if h.Flags&message.FlagDelay != 0 {
+		delay = int64(min(h.Delay, ttlMax))
 	}
 	r.size = h.Size
+	if q.config.Dedup {
+		if h.Flags&message.FlagDedup != 0 && !s.fresh(q, string(h.Dedup), delay) {
+			q.stats.Dropped += uint64(r.count)
+			return
+		}
+		delay = 0
+	}
 	s.keep(&r)
-	if h.Flags&message.FlagDelay == 0 || h.Delay == 0 {
+	if delay == 0 {
 		s.bury(q, r, Due, false)
 		return
 	}
-	r.due = s.now + int64(min(h.Delay, ttlMax))
+	r.due = s.now + delay
 	q.waiting.add(r, s.now)
 }
 
@@ -82,22 +93,28 @@ type place struct {
 // forEver is a time that does not come.
 const forEver = 1 << 62
 
-// fresh tells whether a relay has not seen the key, and remembers it.
-func (s *Set) fresh(q *queue, key string) bool {
+// fresh tells whether a relay has not seen the key, and remembers it for so many milliseconds, 0: as it is configured.
+func (s *Set) fresh(q *queue, key string, ttl int64) bool {
 	q.keyring.forget(s.now)
-	if _, known := q.keyring.keys[key]; known {
-		return false
+	if m, known := q.keyring.keys[key]; known {
+		if m.until > s.now {
+			return false
+		}
+		q.keyring.order = slices.DeleteFunc(q.keyring.order, func(have string) bool { return have == key })
 	}
 	q.keyring.remember(key, q.config.DedupSize)
 	until := int64(forEver)
-	if q.config.DedupTTLMs != None {
+	switch {
+	case ttl > 0:
+		until = s.now + ttl
+	case q.config.DedupTTLMs != None:
 		until = s.now + q.config.DedupTTLMs
 	}
 	q.keyring.keys[key] = memory{until: until}
 	return true
 }
 
-// forget drops the keys whose time is over, which are the oldest.
+// forget drops the oldest keys, as long as their time is over.
 func (e *keyring) forget(now int64) {
 	for len(e.order) > 0 && e.keys[e.order[0]].until <= now {
 		delete(e.keys, e.order[0])

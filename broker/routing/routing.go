@@ -18,6 +18,10 @@ type Route struct {
 	Groups []GroupQueues
 	// Kept tells that the exchange's bindings and the routing key alone decided.
 	Kept bool
+	// Held tells that an exchange with a memory is on the way, which looks at the message's headers.
+	Held bool
+	// Unroutable tells that no queue gets the message now: only exchanges' memories do, if anything.
+	Unroutable bool
 }
 
 // GroupQueues is the queues of a route that one group holds.
@@ -34,11 +38,13 @@ type Message struct {
 	matching.Message
 	// More are the further routing keys, from CC and BCC.
 	More []string
+	// Released is the exchange whose memory has let the message go, if any: it does not hold it again.
+	Released string
 }
 
 // Find gives the route of a message that was published to exchange x of vhost v.
 func Find(v *topology.VHost, x *topology.Exchange, m *Message) *Route {
-	w := walk{v: v, m: m, route: &Route{Kept: len(m.More) == 0}}
+	w := walk{v: v, m: m, route: &Route{Kept: len(m.More) == 0, Unroutable: true}}
 	w.visit(x)
 	for len(w.pending) > 0 {
 		next := w.pending[len(w.pending)-1]
@@ -66,6 +72,9 @@ func (w *walk) visit(x *topology.Exchange) {
 		return
 	}
 	w.found = false
+	if x.Memory != nil && x.Name != w.m.Released && w.hold(x) {
+		return
+	}
 	w.match(x, &w.m.Message)
 	if len(w.m.More) > 0 {
 		more := w.m.Message
@@ -114,13 +123,14 @@ func (w *walk) match(x *topology.Exchange, m *matching.Message) {
 
 func (w *walk) take(t *matching.Target) {
 	w.found = true
-	if t.Exchange {
-		if x := w.v.Exchange(t.Name); x != nil {
-			w.pending = append(w.pending, x)
-		}
+	if !t.Exchange {
+		w.route.Unroutable = false
+		w.route.add(t, &w.queues)
 		return
 	}
-	w.route.add(t, &w.queues)
+	if x := w.v.Exchange(t.Name); x != nil {
+		w.pending = append(w.pending, x)
+	}
 }
 
 // searchMax is how many queues, or exchanges, a route may hold before a map tells whether it has one.

@@ -219,10 +219,10 @@ func (r *reader) send(c *channel, route *routing.Route, m *message.Message) {
 		number = c.next
 		c.next++
 	}
+	if route.Unroutable && c.content.Mandatory {
+		r.giveBack(c, m)
+	}
 	if route.Empty() {
-		if c.content.Mandatory {
-			r.giveBack(c, m)
-		}
 		if c.confirm {
 			r.confirmUnrouted(c.number, number)
 		}

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/warrenmq/warren/broker/auth"
@@ -227,11 +230,21 @@ func (r *reader) open() error {
 	}
 	r.vhost = wish.VirtualHost
 	r.publisher = dispatch.NewPublisher(r.door, r.principal, r.vhost, r.env.Editor.Catalog)
+	r.producer = producerID(r.client.producer, r.principal.Name(), r.vhost)
 	r.write(0, &protocol.ConnectionOpenOk{})
 	heartbeat := r.heartbeat
 	r.writer.box.order(func(w *writer) { w.heartbeat, w.wrote = heartbeat, time.Now() })
 	r.logger.Info().Str("user", r.principal.Name()).Str("vhost", r.vhost).Str("name", r.client.name).Msg("connection open")
 	return nil
+}
+
+// producerID makes a number of a producer's name, which is a user's own; 0 for none.
+func producerID(name, user, vhost string) uint64 {
+	if name == "" {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(strconv.Quote(user) + strconv.Quote(vhost) + name))
+	return max(binary.BigEndian.Uint64(sum[:]), 1)
 }
 
 // admit checks what RabbitMQ checks, in its order.

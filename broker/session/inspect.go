@@ -35,7 +35,24 @@ func (r *reader) resolve(c *channel, m *message.Message) (*routing.Route, *proto
 			return nil, refusal
 		}
 	}
-	return r.publisher.Route(m.RoutingKey, more, protocol.Properties(m.Props))
+	route, refusal := r.publisher.Route(m.RoutingKey, more, protocol.Properties(m.Props))
+	if refusal == nil && route.Held {
+		holdFor(m)
+	}
+	return route, refusal
+}
+
+// holdFor notes how long an exchange with a memory holds a message, or remembers its key.
+func holdFor(m *message.Message) {
+	headers, _ := protocol.Properties(m.Props).Headers()
+	ms, delayed := routing.Delay(headers)
+	if !delayed {
+		ms = routing.CacheTTL(headers)
+	}
+	if ms > 0 {
+		m.Flags |= message.FlagDelay
+		m.Delay = ms
+	}
 }
 
 // inspect looks at the properties that change what happens to a message. It gives further routing keys.
@@ -56,6 +73,7 @@ func (r *reader) inspect(c *channel, _ string, m *message.Message) (more []strin
 			headers = dropDuplicates(headers)
 			m.Props = protocol.AppendWithHeaders(nil, properties, headers)
 		}
+		r.readHeaders(headers, m)
 		if more, refusal = senderKeys(headers, m); refusal != nil {
 			return nil, refusal
 		}
@@ -66,6 +84,28 @@ func (r *reader) inspect(c *channel, _ string, m *message.Message) (more []strin
 		}
 	}
 	return more, nil
+}
+
+// readHeaders notes what queues and streams will want to know.
+func (r *reader) readHeaders(headers protocol.RawTable, m *message.Message) {
+	for key, value := range headers.Each {
+		switch string(key) {
+		case "x-deduplication-header":
+			if m.Dedup = routing.Key(headers); m.Dedup != nil {
+				m.Flags |= message.FlagDedup
+			}
+		case "x-stream-filter-value":
+			if text, ok := value.Bytes(); ok && len(text) <= shortstrMax {
+				m.Flags |= message.FlagFilter
+				m.Filter = text
+			}
+		case "x-producer-seq":
+			if n, ok := value.Int(); ok && n > 0 && r.producer != 0 {
+				m.Flags |= message.FlagProducer
+				m.Producer, m.Sequence = r.producer, uint64(n)
+			}
+		}
+	}
 }
 
 // expirationMax is the longest expiration, in milliseconds.
@@ -100,8 +140,8 @@ func readExpiration(m *message.Message, text []byte) *protocol.Error {
 	return nil
 }
 
-// keyMax is the longest routing key there can be.
-const keyMax = 255
+// shortstrMax is the longest routing key there can be, as of all short strings.
+const shortstrMax = 255
 
 // senderKeys reads the further routing keys of CC and BCC, and drops BCC.
 func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, refusal *protocol.Error) {
@@ -117,7 +157,7 @@ func senderKeys(headers protocol.RawTable, m *message.Message) (keys []string, r
 		before := len(keys)
 		for element := range list.Each {
 			if element.Tag == 'S' {
-				if key, _ := element.Bytes(); len(key) <= keyMax {
+				if key, _ := element.Bytes(); len(key) <= shortstrMax {
 					keys = append(keys, string(key))
 				}
 			}

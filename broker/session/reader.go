@@ -29,6 +29,7 @@ type reader struct {
 
 	door      *dispatch.Door // of the publisher half
 	publisher *dispatch.Publisher
+	producer  uint64          // what the client calls itself as a publisher, hashed; 0: it does not
 	message   message.Message // scratch, as are these
 	ack       protocol.BasicAck
 	nack      protocol.BasicNack

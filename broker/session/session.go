@@ -220,6 +220,7 @@ type clientProperties struct {
 	blocked          bool // connection.blocked
 	authFailureClose bool // authentication_failure_close
 	name             string
+	producer         string // x-producer-id: it numbers its messages, so that they may come twice
 	table            protocol.Table
 }
 
@@ -227,6 +228,9 @@ func readClientProperties(raw protocol.RawTable) clientProperties {
 	p := clientProperties{table: raw.Decode()}
 	if value, ok := p.table.Get("connection_name"); ok {
 		p.name, _ = value.(string)
+	}
+	if value, ok := p.table.Get("x-producer-id"); ok {
+		p.producer, _ = value.(string)
 	}
 	value, _ := p.table.Get("capabilities")
 	capabilities, _ := value.(protocol.Table)

@@ -45,13 +45,13 @@ func (r *reader) txSelect(c *channel) {
 
 // publish notes a message for the commit.
 func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *message.Message) {
+	if route.Unroutable && c.content.Mandatory {
+		t.returns = protocol.AppendMethodFrame(t.returns, c.number, &protocol.BasicReturn{
+			ReplyCode: protocol.CodeNoRoute, ReplyText: []byte("NO_ROUTE"), Exchange: m.Exchange, RoutingKey: m.RoutingKey,
+		})
+		t.returns = protocol.AppendContent(t.returns, c.number, m.Props, m.Body, r.frameMax)
+	}
 	if route.Empty() {
-		if c.content.Mandatory {
-			t.returns = protocol.AppendMethodFrame(t.returns, c.number, &protocol.BasicReturn{
-				ReplyCode: protocol.CodeNoRoute, ReplyText: []byte("NO_ROUTE"), Exchange: m.Exchange, RoutingKey: m.RoutingKey,
-			})
-			t.returns = protocol.AppendContent(t.returns, c.number, m.Props, m.Body, r.frameMax)
-		}
 		return
 	}
 	number := c.next

@@ -24,6 +24,7 @@ type builder struct {
 type Change struct {
 	Catalog *Catalog
 	Queues  []QueueChange
+	Bound   []*Edge  // new bindings of exchanges that remember messages for them
 	VHosts  []string // that are gone
 	Users   []string // that are gone
 }
@@ -168,9 +169,13 @@ func (b *builder) putExchange(v *VHost, kv parsedKV) error {
 	if refusal != nil {
 		return refusal
 	}
-	x.kind, x.Index, x.Table = kind, index, x.Arguments.Decode()
+	x.kind, x.routing, x.Index, x.Table = kind, kind.Routing(x.Arguments), index, x.Arguments.Decode()
 	x.target = &matching.Target{Name: x.Name, Exchange: true}
 	x.applyPolicy(v)
+	b.forgetMemory(v.Exchange(x.Name))
+	if x.Behind != nil {
+		b.remember(x)
+	}
 	v.exchanges = v.exchanges.Set(x.Name, x)
 	return nil
 }
@@ -226,6 +231,7 @@ func (b *builder) remove(kv parsedKV) {
 	case sectionPolicy, sectionOperator:
 		b.removePolicy(v, kv)
 	case sectionExchange:
+		b.forgetMemory(v.Exchange(name))
 		v.exchanges = v.exchanges.Delete(name)
 	case sectionQueue:
 		b.removeQueue(v, name)
@@ -253,6 +259,7 @@ func (b *builder) removeVHost(name string) {
 		b.change.Queues = append(b.change.Queues, QueueChange{Before: q})
 		return true
 	})
+	v.Exchanges(func(x *Exchange) bool { b.forgetMemory(x); return true })
 	b.vhosts[name] = nil
 	b.change.VHosts = append(b.change.VHosts, name)
 }

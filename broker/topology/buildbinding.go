@@ -47,7 +47,7 @@ func (b *builder) putBinding(v *VHost, kv parsedKV) error {
 		return nil
 	}
 	e.binding = &matching.Binding{Key: e.Key, Arguments: e.Arguments, Target: target}
-	if refusal := source.kind.Prepare(e.binding); refusal != nil {
+	if refusal := source.routing.Prepare(e.binding); refusal != nil {
 		return refusal
 	}
 	b.attach(v, source, e)
@@ -73,6 +73,9 @@ func (b *builder) attach(v *VHost, source *Exchange, e *Edge) {
 	from := *source
 	from.Index = from.Index.With(e.binding)
 	from.outgoing = from.outgoing.Set(e.key, e)
+	if from.kind.Memory == matching.Remembers {
+		b.change.Bound = append(b.change.Bound, e)
+	}
 	v.exchanges = v.exchanges.Set(from.Name, &from)
 	if e.ToExchange {
 		to := *v.Exchange(e.Destination)

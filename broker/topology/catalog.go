@@ -63,7 +63,9 @@ type Exchange struct {
 	Alternate string         // exchange for what no binding takes, from the arguments or else a policy
 	Policy    *Policy
 	Index     matching.Index
+	Memory    *Queue // the hidden queue behind it, if its type has a memory
 	kind      matching.Kind
+	routing   matching.Kind // whose bindings it has: kind, or what an x-delayed-message exchange says
 	outgoing  *immutable.SortedMap[string, *Edge]
 	incoming  *immutable.SortedMap[string, *Edge]
 	target    *matching.Target
@@ -76,7 +78,14 @@ type ExchangeRecord struct {
 	AutoDelete bool              `json:"auto_delete,omitempty"`
 	Internal   bool              `json:"internal,omitempty"`
 	Arguments  protocol.RawTable `json:"arguments,omitempty"`
-	User       string            `json:"user,omitempty"` // who declared it
+	User       string            `json:"user,omitempty"`   // who declared it
+	Behind     *MemoryRecord     `json:"memory,omitempty"` // if its type has a memory
+}
+
+// MemoryRecord is where the queue behind an exchange is.
+type MemoryRecord struct {
+	ID    uint64 `json:"id"`
+	Group uint64 `json:"group"`
 }
 
 // Queue is a queue with the bindings that lead to it.
@@ -190,6 +199,15 @@ func (c *Catalog) User(name string) *User {
 func (c *Catalog) Global(name string) *Parameter {
 	p, _ := c.globals.Get(name)
 	return p
+}
+
+// Machines visits everything that has a queue machine: the queues, and what is behind exchanges with a memory.
+func (c *Catalog) Machines(visit func(*Queue) bool) {
+	for it := c.byID.Iterator(); !it.Done(); {
+		if _, q, _ := it.Next(); !visit(q) {
+			return
+		}
+	}
 }
 
 // QueueByID finds a queue by the id of its machine.

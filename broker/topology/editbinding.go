@@ -41,7 +41,7 @@ func (e *Editor) Bind(ctx context.Context, w BindingWish, by Actor, durable func
 			return meta.Txn{}, nil
 		}
 		binding := &matching.Binding{Key: w.Key, Arguments: w.Arguments, Target: v.target(edge)}
-		if refusal := source.kind.Prepare(binding); refusal != nil {
+		if refusal := source.routing.Prepare(binding); refusal != nil {
 			return meta.Txn{}, refusal
 		}
 		if refusal := source.suits(v, w); refusal != nil {

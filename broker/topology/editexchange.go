@@ -52,14 +52,19 @@ func (e *Editor) DeclareExchange(ctx context.Context, d ExchangeDeclaration, by 
 		if refusal := e.allowExchange(c, v, kind, d, by); refusal != nil {
 			return meta.Txn{}, refusal
 		}
-		return createExchange(v, d, by.Name()), nil
+		return e.createExchange(c, v, kind, d, by.Name()), nil
 	})
 }
 
-func createExchange(v *VHost, d ExchangeDeclaration, user string) meta.Txn {
+func (e *Editor) createExchange(c *Catalog, v *VHost, kind matching.Kind, d ExchangeDeclaration, user string) meta.Txn {
 	k := key(sectionExchange, v.Name, d.Name)
 	record := ExchangeRecord{
 		Type: d.Type, Durable: d.Durable, AutoDelete: d.AutoDelete, Internal: d.Internal, Arguments: d.Arguments, User: user,
+	}
+	if kind.Memory != matching.NoMemory {
+		q := &Queue{VHost: v.Name, Name: d.Name}
+		q.Durable, q.ID = d.Durable, randomID()
+		record.Behind = &MemoryRecord{ID: q.ID, Group: e.Place(c, q)}
 	}
 	return meta.Txn{
 		Guards: []meta.Guard{{Key: key(sectionVHost, v.Name), Revision: v.Revision}, {Key: k}},
@@ -113,13 +118,7 @@ func equivalentExchange(have *Exchange, d ExchangeDeclaration) refused {
 			return refused{refusal}
 		}
 	}
-	wanted := d.Arguments.Decode()
-	for _, name := range append([]string{argAlternate}, matching.ComparedArguments(have.Type)...) {
-		if refusal := equivalentArgument(name, where, have.Table, wanted); refusal != nil {
-			return refused{refusal}
-		}
-	}
-	return refused{}
+	return refused{equivalentArgument(argAlternate, where, have.Table, d.Arguments.Decode())}
 }
 
 // DeleteExchange removes an exchange and its bindings. One that is not there is fine.
