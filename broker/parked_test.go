@@ -139,3 +139,41 @@ func TestAConnectionEndsWhileChannelsWait(t *testing.T) {
 		})
 	}
 }
+
+// TestCountsComeBehindWhatTheChannelDid: messages it has published, and given back, are counted.
+func TestCountsComeBehindWhatTheChannelDid(t *testing.T) {
+	g, _, c := gated(t)
+	g.Shut()
+	var out []byte
+	for _, m := range bodies("held", 0, 10) {
+		out = c.appendPublish(out, 1, m)
+	}
+	out = protocol.AppendMethodFrame(out, 1, &protocol.QueueDeclare{Queue: "held", Passive: true})
+	c.write(protocol.AppendMethodFrame(out, 1, &protocol.QueueDeclare{Queue: "held", Durable: true}))
+	c.quiet(2)
+	eventually(t, "the messages are on their way", func() bool { return g.Behind() > 0 })
+	g.Lift()
+	for range 2 {
+		if ok := expect[*protocol.QueueDeclareOk](c, 1); ok.MessageCount != 10 {
+			t.Errorf("%d messages were counted", ok.MessageCount)
+		}
+	}
+	for _, q := range []string{"held", "free"} {
+		c.send(1, &protocol.QueuePurge{Queue: q})
+		expect[*protocol.QueuePurgeOk](c, 1)
+		for i := range 200 {
+			c.publish(1, message{key: q})
+			m, _, ok := c.get(1, q, false)
+			if !ok {
+				t.Fatal("nothing to get")
+			}
+			c.send(1, &protocol.BasicNack{DeliveryTag: m.DeliveryTag, Requeue: true}, &protocol.QueueDeclare{Queue: q, Passive: true})
+			if ok := expect[*protocol.QueueDeclareOk](c, 1); ok.MessageCount != 1 {
+				t.Fatalf("%s, round %d: %d messages were counted", q, i, ok.MessageCount)
+			}
+			if _, _, ok := c.get(1, q, true); !ok {
+				t.Fatal("it did not come back")
+			}
+		}
+	}
+}

@@ -20,7 +20,7 @@ type Groups interface {
 }
 
 // Door gathers the commands of one session for each group and hands them in, numbered, a burst at a time. It is owned by
-// one goroutine, but for Answered and Close.
+// one goroutine, but for Answered, Behind, Visited and Close.
 type Door struct {
 	key    queue.SessionKey
 	groups Groups
@@ -41,6 +41,13 @@ type link struct {
 	open   bool
 	seq    uint64
 	sizes  []int // of the batches seq-len(sizes)+1..seq, which are not applied yet
+	behind []behind
+}
+
+// behind is what waits until a batch is applied.
+type behind struct {
+	seq uint64
+	do  func()
 }
 
 // Window is how many bytes a session may have under way before it waits: what bounds the batches that wait in the logs.
@@ -114,13 +121,32 @@ func (d *Door) Wait() bool {
 	return !d.closed
 }
 
+// Behind calls do once the group has applied all that was handed in to it so far: at once, or from the goroutine that
+// calls Answered. It may be called from any goroutine.
+func (d *Door) Behind(group uint64, do func()) {
+	d.mu.Lock()
+	if l := d.links[group]; l != nil && len(l.sizes) > 0 {
+		l.behind = append(l.behind, behind{l.seq, do})
+		d.mu.Unlock()
+		return
+	}
+	d.mu.Unlock()
+	do()
+}
+
 // Answered notes that a group has applied the session's batches up to seq.
 func (d *Door) Answered(group, seq uint64) {
+	for _, b := range d.answered(group, seq) {
+		b.do()
+	}
+}
+
+func (d *Door) answered(group, seq uint64) (ready []behind) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.links[group]
 	if l == nil {
-		return
+		return nil
 	}
 	for len(l.sizes) > 0 && l.seq-uint64(len(l.sizes))+1 <= seq {
 		d.used -= l.sizes[0]
@@ -129,6 +155,12 @@ func (d *Door) Answered(group, seq uint64) {
 	if d.used <= Window {
 		d.room.Broadcast()
 	}
+	n := 0
+	for n < len(l.behind) && l.behind[n].seq <= seq {
+		n++
+	}
+	ready, l.behind = l.behind[:n:n], l.behind[n:]
+	return ready
 }
 
 // Visited gives the groups that may hold something of the session. It may be called from any goroutine.

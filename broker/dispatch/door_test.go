@@ -143,6 +143,41 @@ func TestAGroupThatIsAwayIsSaid(t *testing.T) {
 	}
 }
 
+// TestBehindComesWhenAllBeforeIsApplied.
+func TestBehindComesWhenAllBeforeIsApplied(t *testing.T) {
+	d := NewDoor(me, newWorld())
+	said := ""
+	say := func(what string) func() { return func() { said += what } }
+	want := func(so string) {
+		t.Helper()
+		if said != so {
+			t.Errorf("said %q, want %q", said, so)
+		}
+	}
+	d.Behind(1, say("a")) // nothing is under way
+	want("a")
+	for i := range 4 {
+		add(t, d, 1, 10)
+		if err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		d.Behind(1, say(fmt.Sprint(i)))
+	}
+	d.Behind(2, say("b")) // another group
+	add(t, d, 1, 10)
+	d.Behind(1, say("c")) // what is not handed in does not count
+	want("ab")
+	d.Answered(1, 1)
+	want("ab0")
+	d.Answered(2, 9)
+	d.Answered(1, 3)
+	want("ab012")
+	d.Answered(1, 4)
+	want("ab0123c")
+	d.Behind(1, say("d"))
+	want("ab0123cd")
+}
+
 // TestTooMuchUnderWayMakesWait until enough is applied, in whatever order the groups answer, or until the door is closed.
 func TestTooMuchUnderWayMakesWait(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))

@@ -27,8 +27,8 @@ func TestABugEndsItsConnectionAlone(t *testing.T) {
 		bug  func(n *node, ch *amqp.Channel)
 	}{
 		{"reader", func(n *node, ch *amqp.Channel) {
-			n.onCounts.Store(once())
-			_, _ = ch.QueueDeclarePassive("q", false, false, false, false, nil)
+			n.onHandle.Store(once()) // which is asked at the first publish
+			_ = ch.PublishWithContext(context.Background(), "", "q", false, false, amqp.Publishing{})
 		}},
 		{"writer", func(n *node, _ *amqp.Channel) { n.explode() }},
 	} {

@@ -189,9 +189,18 @@ func (r *reader) queueDeclare(c *channel, m *protocol.QueueDeclare) {
 		counted.done(nil) // new: nothing in it
 		return
 	}
-	r.env.Groups.Counts(q.Group, queue.ID(q.ID), func(n queue.Counts, _ bool) {
+	r.counts(q, func(n queue.Counts) {
 		answer.MessageCount, answer.ConsumerCount = uint32(n.Ready), n.Consumers
 		counted.done(nil)
+	})
+}
+
+// counts asks a queue for its counts, behind everything that the connection has done so far.
+func (r *reader) counts(q *topology.Queue, done func(queue.Counts)) {
+	ask := func() { r.env.Groups.Counts(q.Group, queue.ID(q.ID), func(n queue.Counts, _ bool) { done(n) }) }
+	r.before(func(w *writer) {
+		w.flush()
+		w.door.Behind(q.Group, func() { r.door.Behind(q.Group, ask) })
 	})
 }
 
@@ -228,9 +237,8 @@ func (r *reader) queuePassive(c *channel, m *protocol.QueueDeclare) {
 		return
 	}
 	slot := newSlot(c.number)
-	r.before(func(w *writer) { w.promise(slot) })
-	r.endBurst()
-	r.env.Groups.Counts(q.Group, queue.ID(q.ID), func(n queue.Counts, _ bool) {
+	r.order(func(w *writer) { w.promise(slot) })
+	r.counts(q, func(n queue.Counts) {
 		answer := &protocol.QueueDeclareOk{Queue: name, MessageCount: uint32(n.Ready), ConsumerCount: n.Consumers}
 		r.writer.box.order(func(w *writer) { w.keep(slot, answer) })
 	})

@@ -33,8 +33,7 @@ type node struct {
 	listener net.Listener
 	bugs     atomic.Int64 // that were logged
 
-	// What sessions ask of the groups goes through these, if they are set.
-	onHandle, onCounts atomic.Pointer[func()]
+	onHandle atomic.Pointer[func()] // called when a session asks for its way to the group
 }
 
 func newNode(t *testing.T) *node {
@@ -122,9 +121,6 @@ func (n *node) Handle(uint64) (dispatch.Handle, error) {
 
 // Counts implements Groups.
 func (n *node) Counts(_ uint64, id queue.ID, done func(queue.Counts, bool)) {
-	if f := n.onCounts.Load(); f != nil {
-		(*f)()
-	}
 	if n.group.Do(func(s *queue.Set) { done(s.Counts(id)) }) != nil {
 		done(queue.Counts{}, false)
 	}
