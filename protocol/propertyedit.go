@@ -23,6 +23,12 @@ func AppendWithShortstr(dst []byte, p Properties, flag PropertyFlags, value []by
 	return append(dst, rest...)
 }
 
+// AppendWithDeliveryMode replaces or adds the delivery mode.
+func AppendWithDeliveryMode(dst []byte, p Properties, mode uint8) []byte {
+	dst, rest := appendUpTo(dst, p, FlagDeliveryMode, true)
+	return append(append(dst, mode), rest...)
+}
+
 // AppendWithout drops a property, such as FlagExpiration.
 func AppendWithout(dst []byte, p Properties, flag PropertyFlags) []byte {
 	dst, rest := appendUpTo(dst, p, flag, false)

@@ -99,7 +99,7 @@ const (
 	OffsetNext     OffsetKind = iota // what comes from now on
 	OffsetFirst                      // the oldest there is
 	OffsetLast                       // what came last
-	OffsetAbsolute                   // Value, or the next there is
+	OffsetAbsolute                   // Value, or the next there is once it is reached
 	OffsetTime                       // what came at or after Value, milliseconds since the epoch
 	OffsetAgo                        // what came in the last Value milliseconds
 )

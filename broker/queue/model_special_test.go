@@ -219,7 +219,7 @@ func (m *model) seek(c *modelConsumer, a *Attach) {
 	case OffsetNext:
 		c.cursor = end
 	case OffsetAbsolute:
-		c.cursor = min(max(int(a.From.Value), q.begins), end)
+		c.cursor = max(int(a.From.Value), q.begins)
 	case OffsetTime:
 		c.cursor = since(a.From.Value)
 	case OffsetAgo:

@@ -291,7 +291,7 @@ func (s *Set) seek(q *queue, c *consumer, from StreamOffset) {
 	case OffsetNext:
 		c.cursor = t.next
 	case OffsetAbsolute:
-		c.cursor = min(max(uint64(max(from.Value, 0)), t.first()), t.next)
+		c.cursor = max(uint64(max(from.Value, 0)), t.first())
 	case OffsetTime:
 		c.cursor = t.since(from.Value)
 	case OffsetAgo:

@@ -53,6 +53,7 @@ type consumerWish struct {
 	prefetch, globalPrefetch uint16
 	priority                 int64
 	timeoutMs                int64
+	stream                   streamWish
 }
 
 // check reads the consumer's arguments.
@@ -68,7 +69,16 @@ func (w *consumerWish) check(q *topology.Queue) *protocol.Error {
 	if value, ok := w.Arguments.Lookup("x-consumer-timeout"); ok {
 		w.timeoutMs, _ = value.Int()
 	}
-	return topology.CheckConsumer(q, where, w.Arguments)
+	if refusal := topology.CheckConsumer(q, where, w.Arguments); refusal != nil {
+		return refusal
+	}
+	if refusal := w.checkStream(q, where); refusal != nil {
+		return refusal
+	}
+	if w.globalPrefetch > 0 && q.Type != "classic" {
+		return protocol.Errorf(protocol.CodeNotImplemented, "%s does not support global qos", where)
+	}
+	return nil
 }
 
 func (r *reader) basicCancel(c *channel, m *protocol.BasicCancel) {
@@ -88,6 +98,10 @@ func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
 	if q == nil {
 		return
 	}
+	if q.Type == "stream" {
+		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "basic.get not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost), m.ID())
+		return
+	}
 	r.park(c)
 	r.before(func(w *writer) { w.get(c, q, m.NoAck) })
 }
@@ -95,6 +109,10 @@ func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
 func (r *reader) queuePurge(c *channel, m *protocol.QueuePurge) {
 	q := r.readable(c, m.Queue, m.ID())
 	if q == nil {
+		return
+	}
+	if q.Type == "stream" {
+		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "queue.purge not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost), m.ID())
 		return
 	}
 	r.park(c)

@@ -5,6 +5,7 @@ import (
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -74,6 +75,9 @@ func (w *writer) release(o *outlet) {
 		w.send(h.consumer, &part)
 		h.event.Count -= uint32(room)
 		h.event.Number += uint64(room)
+		if h.event.Stream {
+			h.event.Ready += uint64(room)
+		}
 		h.event.Data = h.event.Data[uint32(room)*h.event.Stride:]
 	}
 	o.waiting = nil
@@ -94,7 +98,10 @@ func (w *writer) send(c *consumer, e *group.Event) {
 		if m.Flags&message.FlagRedelivered != 0 {
 			d.Redelivered = true
 		}
-		if e.Acquired > 0 || e.Deliveries > 0 {
+		switch {
+		case e.Stream:
+			d.Properties = streamed(m.Props, e.Ready+uint64(i))
+		case e.Acquired > 0 || e.Deliveries > 0:
 			d.Properties = withCounts(m.Props, e)
 		}
 		w.out = c.prefix.Append(w.out, &d, w.frameMax)
@@ -195,15 +202,28 @@ func (w *writer) answer(o *outlet, frames []byte) {
 }
 
 // cancelled tells the client that a consumer has lost its queue, if the client understands that.
-func (w *writer) cancelled(id uint32) {
-	c := w.consumers[id]
+func (w *writer) cancelled(e *group.Event) {
+	c := w.consumers[e.Consumer]
 	if c == nil || c.gone {
 		return
 	}
 	w.dropConsumer(c)
-	if w.client.cancelNotify && !c.outlet.closed {
+	switch {
+	case c.outlet.closed:
+	case w.client.cancelNotify:
 		w.out = protocol.AppendMethodFrame(w.out, c.outlet.number, &protocol.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	case e.Outcome == queue.TimedOut:
+		w.failOutlet(c.outlet.channel, tooSlow(c, int64(e.Number)))
 	}
+}
+
+// tooSlow is the refusal for a channel whose consumer did not acknowledge in time. RabbitMQ names the time only if the
+// consumer or nobody set it.
+func tooSlow(c *consumer, ms int64) *protocol.Error {
+	if c.timeoutMs == 0 && ms != topology.ConsumerTimeoutDefault {
+		ms = -1
+	}
+	return protocol.PreconditionFailed("delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. This timeout value can be configured, see consumers doc guide to learn more", c.outlet.number, ms)
 }
 
 func (w *writer) dropConsumer(c *consumer) {

@@ -34,21 +34,22 @@ type delivered struct {
 
 // consumer is a consumer, or what a channel gets from one queue. owner: writer
 type consumer struct {
-	id       uint32
-	tag      string
-	outlet   *outlet
-	queue    uint64
-	name     string // of the queue
-	group    uint64
-	prefix   protocol.DeliverPrefix
-	noAck    bool
-	getter   bool
-	prefetch int
-	unacked  int
-	drained  int64 // bytes that left for the socket and are not credited yet
-	thirsty  bool
-	seen     uint64 // number of the last message that was sent to the client
-	gone     bool
+	id        uint32
+	tag       string
+	outlet    *outlet
+	queue     uint64
+	name      string // of the queue
+	group     uint64
+	prefix    protocol.DeliverPrefix
+	noAck     bool
+	getter    bool
+	prefetch  int
+	unacked   int
+	timeoutMs int64 // for an acknowledgement, as it asked; 0: it did not
+	drained   int64 // bytes that left for the socket and are not credited yet
+	thirsty   bool
+	seen      uint64 // number of the last message that was sent to the client
+	gone      bool
 
 	early []group.Event // deliveries that wait until the client knows of the consumer
 	held  bool

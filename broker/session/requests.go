@@ -39,7 +39,7 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 		return
 	}
 	c := w.newConsumer(o, wish.queue)
-	c.tag, c.noAck, c.prefetch = tag, wish.NoAck, int(wish.prefetch)
+	c.tag, c.noAck, c.prefetch, c.timeoutMs = tag, wish.NoAck, int(wish.prefetch), wish.timeoutMs
 	c.prefix = protocol.NewDeliverPrefix(o.number, tag)
 	o.consumers[tag] = c
 	request := w.request(func(e group.Event) {
@@ -50,6 +50,7 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 		Queue: queue.ID(c.queue), Consumer: c.id, Request: request, Channel: o.number, Prefetch: prefetch(wish.prefetch, wish.globalPrefetch),
 		Window: deliveryWindow, NoAck: c.noAck, Exclusive: wish.Exclusive, Priority: wish.priority,
 		TimeoutMs: wish.timeoutMs, Tag: tag, Arguments: wish.Arguments,
+		From: wish.stream.from, Filters: wish.stream.filters, Unfiltered: wish.stream.unfiltered,
 	})
 }
 
@@ -196,7 +197,10 @@ func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDe
 			w.forgetQueue(o, q, m, uint32(e.Ready))
 		}
 	})
-	w.propose(q.Group, &queue.Delete{Queue: queue.ID(q.ID), Request: request, IfUnused: m.IfUnused, IfEmpty: m.IfEmpty})
+	conditions := q.Type != "stream" // which knows none
+	w.propose(q.Group, &queue.Delete{
+		Queue: queue.ID(q.ID), Request: request, IfUnused: conditions && m.IfUnused, IfEmpty: conditions && m.IfEmpty,
+	})
 }
 
 // forgetQueue removes the metadata of a queue whose machine is gone, and answers.

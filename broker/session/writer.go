@@ -152,7 +152,7 @@ func (w *writer) event(e *group.Event) {
 			answer(*e)
 		}
 	case queue.Cancelled:
-		w.cancelled(e.Consumer)
+		w.cancelled(e)
 	case queue.Applied: // among others; see Post
 		w.Post([]group.Event{*e})
 	}

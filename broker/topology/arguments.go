@@ -63,7 +63,8 @@ var queueArguments = []argument{
 	{"x-delayed-retry-max", onQuorum, nil},
 }
 
-// checkArguments refuses what a queue of that type cannot have: first bad values, then arguments of other types.
+// checkArguments refuses what a queue of that type cannot have: first bad values, in the order below, then arguments of
+// other types, in the order they were given.
 func checkArguments(queueType, where string, table protocol.Table) *protocol.Error {
 	initial := queueType[:1]
 	for _, a := range queueArguments {
@@ -75,9 +76,10 @@ func checkArguments(queueType, where string, table protocol.Table) *protocol.Err
 			return protocol.PreconditionFailed("invalid arg '%s' for %s: %s", a.name, where, text)
 		}
 	}
-	for _, a := range queueArguments {
-		if _, ok := table.Get(a.name); ok && !strings.Contains(a.types, initial) {
-			return protocol.PreconditionFailed("invalid arg '%s' for %s of queue type %s", a.name, where, queueTypes[queueType])
+	for _, f := range table {
+		i := slices.IndexFunc(queueArguments, func(a argument) bool { return a.name == f.Key })
+		if i >= 0 && !strings.Contains(queueArguments[i].types, initial) {
+			return protocol.PreconditionFailed("invalid arg '%s' for %s of queue type %s", f.Key, where, queueTypes[queueType])
 		}
 	}
 	return checkStream(queueType, table)

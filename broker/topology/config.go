@@ -16,6 +16,9 @@ type settings struct {
 // quorumDeliveryLimit is what RabbitMQ gives a quorum queue that says nothing.
 const quorumDeliveryLimit = 20
 
+// ConsumerTimeoutDefault is how long a consumer of a quorum queue may take to acknowledge, in milliseconds.
+const ConsumerTimeoutDefault = 1_800_000
+
 // config merges what a queue's arguments and policies say.
 func (q *Queue) config() queue.Config {
 	s := settings{arguments: q.Table, policy: q.Policy, operator: q.Operator, quorum: q.Type == "quorum"}
@@ -31,11 +34,17 @@ func (q *Queue) config() queue.Config {
 	case "stream":
 		c.Type = queue.Stream
 	}
+	c.MaxAgeMs = s.age()
+	c.SegmentBytes = max(s.lowest("stream-max-segment-size-bytes"), 0)
+	c.FilterSize = max(s.lowest("stream-filter-size-bytes"), 0)
 	c.MessageTTLMs = s.lowest("message-ttl")
 	c.ExpiresMs = s.lowest("expires")
 	c.MaxLength = s.lowest("max-length")
 	c.MaxLengthBytes = s.lowest("max-length-bytes")
 	c.ConsumerTimeoutMs = s.lowest("consumer-timeout")
+	if s.quorum && c.ConsumerTimeoutMs == queue.None {
+		c.ConsumerTimeoutMs = ConsumerTimeoutDefault
+	}
 	c.Overflow = s.overflow()
 	c.DeadLetterExchange, c.DeadLetter = s.argumentFirst("dead-letter-exchange")
 	c.DeadLetterKey, c.DeadLetterKeySet = s.argumentFirst("dead-letter-routing-key")
@@ -76,6 +85,18 @@ func (s *settings) lowest(name string) int64 {
 	for _, n := range s.numbers(name) {
 		if lowest == queue.None || n < lowest {
 			lowest = n
+		}
+	}
+	return lowest
+}
+
+// age is the lower of what argument and policy say of x-max-age, in milliseconds.
+func (s *settings) age() int64 {
+	lowest := int64(queue.None)
+	for _, source := range []func(string) (string, bool){s.argumentText, s.policy.text, s.operator.text} {
+		text, _ := source("max-age")
+		if ms, ok := ParseAge(text); ok && (lowest == queue.None || ms < lowest) {
+			lowest = ms
 		}
 	}
 	return lowest
