@@ -56,6 +56,9 @@ func (q *Queue) config() queue.Config {
 	if b, ok := s.arguments.Get("x-single-active-consumer"); ok {
 		c.SingleActive, _ = b.(bool)
 	}
+	if b, ok := s.arguments.Get("x-message-deduplication"); ok && q.Type != "stream" {
+		c.Dedup, _ = b.(bool)
+	}
 	s.retry(&c)
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -17,6 +18,9 @@ import (
 	"github.com/warrenmq/warren/store"
 	"github.com/warrenmq/warren/store/metadb"
 )
+
+// began is when the process did, as near as Go code can tell.
+var began = time.Now()
 
 func main() {
 	if err := serve(os.Args[1:]); err != nil {
@@ -49,7 +53,7 @@ func serve(args []string) error {
 	if err != nil {
 		return errors.Join(err, closeStore())
 	}
-	logger.Info().Msg("Server startup complete")
+	logger.Info().Msgf("Server startup complete; ready %d ms after the process began", time.Since(began).Milliseconds())
 	<-ctx.Done()
 	stop()
 	logger.Info().Msg("stopping")
