@@ -177,3 +177,37 @@ func TestCountsComeBehindWhatTheChannelDid(t *testing.T) {
 		}
 	}
 }
+
+// TestASlowDiskHoldsBackWhoDeclares: the answers that wait for it are bounded, and all come when it has caught up.
+func TestASlowDiskHoldsBackWhoDeclares(t *testing.T) {
+	disk := newSlowDisk()
+	b := start(t, func(c *broker.Config) { c.Meta = disk })
+	c, other := connect(t, b), connect(t, b)
+	c.channel(1)
+	other.channel(1)
+	disk.Shut()
+	const count = 30_000
+	var out []byte
+	for i := range count {
+		out = protocol.AppendMethodFrame(out, 1, &protocol.ExchangeDeclare{Exchange: fmt.Sprint("x", i%10), Type: "fanout", Durable: true})
+		out = protocol.AppendMethodFrame(out, 1, &protocol.BasicQos{})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = c.conn.Write(out)
+	}()
+	waiting := func() int {
+		disk.mu.Lock()
+		defer disk.mu.Unlock()
+		return len(disk.waiting)
+	}
+	eventually(t, "the declarations are on their way to the disk", func() bool { return waiting() == 10 })
+	other.quiet(1)
+	disk.Lift()
+	for range count {
+		expect[*protocol.ExchangeDeclareOk](c, 1)
+		expect[*protocol.BasicQosOk](c, 1)
+	}
+	<-done
+}

@@ -119,6 +119,9 @@ func (s *Store) Get(key []byte) (value []byte, ok bool, err error) {
 func (s *Store) Commit(b *pebble.Batch, done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return // the process ends: nobody is told that it lasts
+	}
 	if err := s.DB.ApplyNoSyncWait(b, pebble.Sync); err != nil {
 		s.fatal(fmt.Errorf("writing to the data directory failed: %w", err))
 		return

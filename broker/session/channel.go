@@ -78,12 +78,7 @@ func (r *reader) allowChannel() *protocol.Error {
 	if limit := int(r.channelMax); open >= limit {
 		return protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened (%d) has reached the negotiated channel_max (%d)", open, limit)
 	}
-	if u := r.env.Editor.Catalog().User(r.principal.Name()); u != nil {
-		if limit, ok := u.Limit("max-channels"); ok && int64(open) >= limit {
-			return protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", u.Name, limit)
-		}
-	}
-	return nil
+	return r.env.Registry.openChannel(r.env.Editor.Catalog(), r.Session)
 }
 
 // keptMax bounds the frames kept for parked channels; then the reader waits.

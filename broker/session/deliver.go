@@ -195,7 +195,7 @@ func (w *writer) got(o *outlet, c *consumer, e *group.Event) {
 // answer sends the frames of an answer, behind those that were promised before.
 func (w *writer) answer(o *outlet, frames []byte) {
 	if len(o.slots) > 0 {
-		o.slots = append(o.slots, &slot{channel: o.number, frames: frames, kept: true})
+		w.owe(o, &slot{channel: o.number, frames: frames, kept: true})
 		return
 	}
 	w.out = append(w.out, frames...)

@@ -18,6 +18,7 @@ type mailbox struct {
 	bytes  int // that the orders carry for the client
 	events []group.Event
 	sure   int // events that answer a publish
+	owed   int // answers that the writer could not give yet
 	closed bool
 }
 
@@ -48,6 +49,10 @@ const orderBytesMax = 1 << 20
 // answersMax is how many events that answer publishes may wait before the reader stops reading: a client that publishes
 // and does not read its confirms is held back.
 const answersMax = 1 << 14
+
+// owedMax is how many answers may wait behind one that cannot be given yet before the reader stops reading: a disk that
+// does not answer must not fill the memory.
+const owedMax = 1 << 13
 
 // kept is for how many orders or events an empty mailbox keeps the memory.
 const kept = 1 << 14
@@ -86,7 +91,7 @@ func (b *mailbox) post(orders []order) {
 }
 
 func (b *mailbox) full() bool {
-	return len(b.orders) > ordersMax || b.bytes > orderBytesMax || b.sure > answersMax
+	return len(b.orders) > ordersMax || b.bytes > orderBytesMax || b.sure > answersMax || b.owed > owedMax
 }
 
 // postEvents posts events of a group; confirms that go on from the last are joined to it.
@@ -125,8 +130,8 @@ func (b *mailbox) signal() {
 	}
 }
 
-// take swaps what has arrived for two empty slices.
-func (b *mailbox) take(orders []order, events []group.Event) ([]order, []group.Event) {
+// take swaps what has arrived for two empty slices; owed is what the writer owes the client by now.
+func (b *mailbox) take(orders []order, events []group.Event, owed int) ([]order, []group.Event) {
 	if cap(orders) > kept {
 		orders = nil
 	}
@@ -139,7 +144,7 @@ func (b *mailbox) take(orders []order, events []group.Event) ([]order, []group.E
 	}
 	orders, b.orders = b.orders, orders[:0]
 	events, b.events = b.events, events[:0]
-	b.bytes, b.sure = 0, 0
+	b.bytes, b.sure, b.owed = 0, 0, owed
 	b.mu.Unlock()
 	return orders, events
 }

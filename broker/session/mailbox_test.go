@@ -31,6 +31,7 @@ func TestAFullMailboxHoldsItsReaderBack(t *testing.T) {
 			}
 		}},
 		{"bytes", func(b *mailbox) { b.orderWith(nothing, orderBytesMax+1) }},
+		{"debts", func(b *mailbox) { b.take(nil, nil, owedMax+1) }},
 		{"answers", func(b *mailbox) {
 			for i := range uint64(answersMax + 1) {
 				b.postEvents([]group.Event{confirmEvent(uint16(i%2), i)})
@@ -52,12 +53,12 @@ func TestAFullMailboxHoldsItsReaderBack(t *testing.T) {
 			default:
 			}
 			if end == "take" {
-				b.take(nil, nil)
+				b.take(nil, nil, 0)
 			} else {
 				b.close()
 			}
 			done.Wait()
-			if b.take(nil, nil); b.full() {
+			if b.take(nil, nil, 0); b.full() {
 				t.Errorf("%s: still full", c.what)
 			}
 		}
@@ -72,7 +73,7 @@ func TestNeighbouringConfirmsShareAnEvent(t *testing.T) {
 	refused := confirmEvent(2, 8)
 	refused.Kind = queue.Refuse
 	b.postEvents([]group.Event{refused, refused})
-	_, events := b.take(nil, nil)
+	_, events := b.take(nil, nil, 0)
 	if len(events) != 5 || events[0].Count != 4 || events[1].Count != 1 {
 		t.Errorf("%+v", events)
 	}
@@ -85,9 +86,9 @@ func TestAnIdleMailboxIsSmall(t *testing.T) {
 		b.postEvents([]group.Event{confirmEvent(uint16(i%2), i)})
 		b.order(nil)
 	}
-	orders, events := b.take(nil, nil)
-	orders, events = b.take(orders[:0], events[:0])
-	orders, events = b.take(orders[:0], events[:0])
+	orders, events := b.take(nil, nil, 0)
+	orders, events = b.take(orders[:0], events[:0], 0)
+	orders, events = b.take(orders[:0], events[:0], 0)
 	if cap(orders) > kept || cap(events) > kept || cap(b.orders) > kept || cap(b.events) > kept {
 		t.Errorf("room for %d and %d, %d and %d", cap(orders), cap(events), cap(b.orders), cap(b.events))
 	}

@@ -77,6 +77,10 @@ func (w *writer) freeOutlet(c *channel) {
 	if o := w.outlets[c.number]; o != nil && o.channel == c {
 		delete(w.outlets, c.number)
 		w.lastOut = nil
+		for _, s := range o.slots {
+			w.owed -= s.weight
+		}
+		o.slots = nil
 	}
 }
 
@@ -85,6 +89,7 @@ type slot struct {
 	channel uint16
 	frames  []byte
 	kept    bool
+	weight  int // one, and one for each KiB
 	then    func(*writer)
 }
 
@@ -93,8 +98,15 @@ func newSlot(channel uint16) *slot { return &slot{channel: channel} }
 // promise keeps the place of an answer.
 func (w *writer) promise(s *slot) {
 	if o := w.outlet(s.channel); o != nil && !o.closed {
-		o.slots = append(o.slots, s)
+		w.owe(o, s)
 	}
+}
+
+// owe puts an answer behind those of its channel that were promised before.
+func (w *writer) owe(o *outlet, s *slot) {
+	o.slots = append(o.slots, s)
+	s.weight = 1 + len(s.frames)>>10
+	w.owed += s.weight
 }
 
 // keep gives the answer that was promised; a nil one will never come.
@@ -107,15 +119,15 @@ func (w *writer) keep(s *slot, m protocol.Method) {
 	if o == nil {
 		return
 	}
-	n := 0
-	for n < len(o.slots) && o.slots[n].kept {
-		w.out = append(w.out, o.slots[n].frames...)
-		if then := o.slots[n].then; then != nil {
-			then(w)
+	for len(o.slots) > 0 && o.slots[0].kept {
+		first := o.slots[0]
+		o.slots = o.slots[1:]
+		w.owed -= first.weight
+		w.out = append(w.out, first.frames...)
+		if first.then != nil {
+			first.then(w)
 		}
-		n++
 	}
-	o.slots = o.slots[n:]
 	if len(o.slots) == 0 {
 		o.slots = nil
 	}
@@ -127,7 +139,7 @@ func (w *writer) reply(number uint16, m protocol.Method) {
 	switch {
 	case o == nil || o.closed:
 	case len(o.slots) > 0:
-		o.slots = append(o.slots, &slot{channel: number, frames: protocol.AppendMethodFrame(nil, number, m), kept: true})
+		w.owe(o, &slot{channel: number, frames: protocol.AppendMethodFrame(nil, number, m), kept: true})
 	default:
 		w.out = protocol.AppendMethodFrame(w.out, number, m)
 	}
@@ -155,8 +167,8 @@ func (w *writer) failOutlet(c *channel, refusal *protocol.Error) {
 	c.fail()
 	w.logger.Warn().Uint16("channel", c.number).Uint16("code", refusal.Code).Str("reason", refusal.Text).Stringer("method", refusal.Method).Msg("channel closed")
 	w.abandon(o, nil)
-	o.slots = append(o.slots, &slot{channel: c.number})
-	last := o.slots[len(o.slots)-1]
+	last := newSlot(c.number)
+	w.owe(o, last)
 	o.closed = true
 	w.keep(last, &protocol.ChannelClose{
 		ReplyCode: refusal.Code, ReplyText: refusal.ReplyText(), ClassID: refusal.Method.Class(), MethodID: refusal.Method.Method(),
@@ -189,7 +201,7 @@ func (w *writer) closeOutlet(c *channel) {
 	}
 	last := newSlot(c.number)
 	last.then = func(w *writer) { w.freeOutlet(c) }
-	o.slots = append(o.slots, last)
+	w.owe(o, last)
 	w.abandon(o, func() { w.keep(last, &protocol.ChannelCloseOk{}) })
 }
 

@@ -271,6 +271,7 @@ func (r *reader) afterFailure(c *channel, f protocol.Frame) {
 func (r *reader) dropChannel(c *channel) {
 	r.forgetReplies(c)
 	delete(r.channels, c.number)
+	r.env.Registry.closeChannels(r.Session, 1)
 	if r.last == c {
 		r.last = nil
 	}

@@ -18,6 +18,7 @@ type Registry struct {
 	open     map[*Session]struct{}
 	vhost    map[string]int
 	user     map[string]int
+	channels map[string]int  // of each user
 	closed   *protocol.Error // why nobody is admitted any more
 }
 
@@ -25,7 +26,7 @@ type Registry struct {
 func NewRegistry(limit int) *Registry {
 	return &Registry{
 		Limit: limit, arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, vhost: map[string]int{},
-		user: map[string]int{},
+		user: map[string]int{}, channels: map[string]int{},
 	}
 }
 
@@ -76,14 +77,39 @@ func (g *Registry) leave(s *Session) {
 		return
 	}
 	delete(g.open, s)
-	count(g.vhost, s.entered)
-	count(g.user, s.principal.Name())
+	count(g.vhost, s.entered, 1)
+	count(g.user, s.principal.Name(), 1)
+	count(g.channels, s.principal.Name(), s.opened)
 }
 
-func count(m map[string]int, name string) {
-	if m[name]--; m[name] <= 0 {
+// count takes n off what a map counts under a name.
+func count(m map[string]int, name string, n int) {
+	if m[name] -= n; m[name] <= 0 {
 		delete(m, name)
 	}
+}
+
+// openChannel counts a channel, or says that its user has too many, on all connections together.
+func (g *Registry) openChannel(c *topology.Catalog, s *Session) *protocol.Error {
+	name := s.principal.Name()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u := c.User(name); u != nil {
+		if limit, ok := u.Limit("max-channels"); ok && int64(g.channels[name]) >= limit {
+			return protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", name, limit)
+		}
+	}
+	g.channels[name]++
+	s.opened++
+	return nil
+}
+
+// closeChannels counts channels that are closed.
+func (g *Registry) closeChannels(s *Session, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.opened -= n
+	count(g.channels, s.principal.Name(), n)
 }
 
 // Each visits the open connections, in no order.

@@ -86,7 +86,8 @@ type Session struct {
 
 	principal  auth.Principal
 	vhost      string
-	entered    string // vhost that counts the connection; guarded by the registry
+	entered    string // vhost that counts the connection; guarded by the registry, as is
+	opened     int    // channels that the user's limit counts
 	client     clientProperties
 	frameMax   uint32
 	channelMax uint16

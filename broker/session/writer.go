@@ -24,6 +24,7 @@ type writer struct {
 	thirsty   []*consumer // whose window is to be renewed
 	exclusive map[uint64]struct{}
 	settling  settling
+	owed      int // answers that wait behind one that cannot be given yet, by weight
 
 	heartbeat time.Duration // 0: none, or not yet
 	wrote     time.Time
@@ -76,7 +77,7 @@ func (w *writer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !w.over {
-		orders, events = w.box.take(orders, events)
+		orders, events = w.box.take(orders, events, w.owed)
 		if len(orders) == 0 && len(events) == 0 {
 			w.idle(timer)
 			continue

@@ -230,3 +230,30 @@ func TestUnackedMessagesSurvive(t *testing.T) {
 		p.stop()
 	}
 }
+
+// TestStoppingWithMuchGoingOn: queues end with their last consumers while the broker stops.
+func TestStoppingWithMuchGoingOn(t *testing.T) {
+	dir := t.TempDir()
+	for range 3 {
+		p := run(t, dir)
+		for range 5 {
+			ch := p.channel()
+			for range 60 {
+				q, err := ch.QueueDeclare("", true, true, false, false, nil) // durable, auto-delete
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ch.Consume(q.Name, "", true, false, false, false, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := ch.QueueDeclare("", false, true, true, false, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.stop()
+		if said := p.stderr.String(); said != "" {
+			t.Errorf("stderr has %s", said)
+		}
+	}
+}
