@@ -52,7 +52,8 @@ func (s *Set) bury(q *queue, r run, reason Reason, flagged bool) {
 		return
 	}
 	q.stats.DeadLettered += uint64(r.count)
-	if q.outbox.Len() == 0 {
+	if q.told != s.index { // once for all of an entry
+		q.told = s.index
 		s.emit(Effect{Kind: DeadLetters, Queue: q.id})
 	}
 	q.outboxBytes += r.bytes()

@@ -372,8 +372,8 @@ func (m *model) die(q *modelQueue, msg *modelMessage, reason Reason, flagged boo
 		return
 	}
 	q.stats.DeadLettered++
-	if len(q.outbox) == 0 {
-		m.seen.add("dead letters", "q%d", q.id)
+	if told := fmt.Sprint("q", q.id); !slices.Contains(m.seen["dead letters"], told) {
+		m.seen.add("dead letters", "%s", told)
 	}
 	q.buried++
 	q.outbox = append(q.outbox, modelDead{number: q.buried, m: msg, reason: reason, flagged: flagged})

@@ -33,6 +33,7 @@ type queue struct {
 	outbox      ledger.Ledger[dead]
 	outboxNext  uint64
 	outboxBytes int64
+	told        uint64 // entry of the last DeadLetters effect
 
 	deleted bool  // lives on only until its outbox is empty
 	armed   int64 // log time at which the alarms call it; 0: never
