@@ -93,6 +93,7 @@ func (r *reader) readHeaders(headers protocol.RawTable, m *message.Message) {
 		case "x-deduplication-header":
 			if m.Dedup = routing.Key(headers); m.Dedup != nil {
 				m.Flags |= message.FlagDedup
+				r.settle() // an acknowledged message holds its key no longer
 			}
 		case "x-stream-filter-value":
 			if text, ok := value.Bytes(); ok && len(text) <= shortstrMax {

@@ -22,6 +22,7 @@ type reader struct {
 	last     *channel // the channel of the frame before
 	orders   []order  // for the writer, posted at the end of the burst
 	acks     []ack    // of the order being gathered
+	settled  bool     // the groups have been told of all acks before
 	partial  []*channel
 	kept     int       // bytes kept for parked channels
 	deadline time.Time // for the next octets; zero: none
@@ -41,7 +42,7 @@ var errOver = errors.New("session: over")
 
 func (r *reader) init(s *Session) {
 	r.Session = s
-	r.channels = map[uint16]*channel{}
+	r.channels, r.settled = map[uint16]*channel{}, true
 	r.door = dispatch.NewDoor(s.publisherKey(), s.env.Groups)
 }
 
@@ -151,7 +152,23 @@ func (r *reader) order(do func(*writer)) {
 func (r *reader) closeAcks() {
 	if len(r.acks) > 0 {
 		r.orders = append(r.orders, order{acks: r.acks})
-		r.acks = nil
+		r.acks, r.settled = nil, false
+	}
+}
+
+// settle waits until the groups have been told of every acknowledgement so far, for a message whose fate depends on it.
+func (r *reader) settle() {
+	r.closeAcks()
+	if r.settled {
+		return
+	}
+	r.settled = true
+	done := make(chan struct{})
+	r.order(func(w *writer) { w.flush(); close(done) })
+	r.endBurst()
+	select {
+	case <-done:
+	case <-r.torn:
 	}
 }
 
