@@ -157,7 +157,7 @@ func TestSettingsAreMerged(t *testing.T) {
 		want.Durable = true
 		if c.quorum {
 			c.arguments = append(c.arguments, "x-queue-type", "quorum")
-			want.Type, want.DeliveryLimit = queue.Quorum, quorumDeliveryLimit
+			want.Type, want.DeliveryLimit, want.ConsumerTimeoutMs = queue.Quorum, quorumDeliveryLimit, ConsumerTimeoutDefault
 		}
 		c.want(&want)
 		before := w.queue("before", with(c.arguments...)).Config

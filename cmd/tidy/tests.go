@@ -9,6 +9,7 @@ import (
 // a hand-driven clock.
 var sleeps = places{
 	"compat-tests/go.client.eventually": "what a broker behind a socket has done can only be asked again",
+	"compat-tests/go.client.staysEmpty": "that nothing comes shows in the time it does not",
 }
 
 // checkTests wants tests that neither sleep nor are skipped without a word. Waiting on time.After alone is sleeping;

@@ -242,6 +242,16 @@ func (c *client) quiet(ds <-chan amqp.Delivery) {
 	}
 }
 
+// staysEmpty checks that the queue holds no ready message for as long as quietTime.
+func (c *client) staysEmpty(queue string) {
+	c.t.Helper()
+	for start := time.Now(); time.Since(start) < quietTime; time.Sleep(5 * time.Millisecond) {
+		if messages, _ := c.counts(queue); messages > 0 {
+			c.t.Fatalf("%d messages in %s, where none should come", messages, queue)
+		}
+	}
+}
+
 // get takes one message off the queue, waiting until there is one; it stays unacknowledged.
 func (c *client) get(queue string) amqp.Delivery {
 	c.t.Helper()
