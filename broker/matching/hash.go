@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/warrenmq/warren/protocol"
 )
@@ -180,15 +181,7 @@ func newModulus(all list) *modulusHash {
 			x.ring = append(x.ring, t)
 		}
 	})
-	slices.SortFunc(x.ring, func(a, b *Target) int {
-		switch {
-		case a.Name < b.Name:
-			return -1
-		case a.Name > b.Name:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(x.ring, func(a, b *Target) int { return strings.Compare(a.Name, b.Name) })
 	return x
 }
 

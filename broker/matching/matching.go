@@ -11,6 +11,7 @@ package matching
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/warrenmq/warren/protocol"
 )
@@ -91,15 +92,7 @@ func Lookup(name string) (Kind, bool) {
 // Kinds gives all exchange types, ordered by name.
 func Kinds() []Kind {
 	list := slices.Clone(kinds)
-	slices.SortFunc(list, func(a, b Kind) int {
-		switch {
-		case a.Name < b.Name:
-			return -1
-		case a.Name > b.Name:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

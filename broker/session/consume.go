@@ -98,12 +98,20 @@ func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
 	if q == nil {
 		return
 	}
-	if q.Type == "stream" {
-		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "basic.get not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost), m.ID())
+	if r.refusesStream(c, q, "basic.get", m.ID()) {
 		return
 	}
 	r.park(c)
 	r.before(func(w *writer) { w.get(c, q, m.NoAck) })
+}
+
+// refusesStream refuses what cannot be done with a stream.
+func (r *reader) refusesStream(c *channel, q *topology.Queue, what string, method protocol.MethodID) bool {
+	if q.Type != "stream" {
+		return false
+	}
+	r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "%s not supported by stream queues queue '%s' in vhost '%s'", what, q.Name, q.VHost), method)
+	return true
 }
 
 func (r *reader) queuePurge(c *channel, m *protocol.QueuePurge) {
@@ -111,8 +119,7 @@ func (r *reader) queuePurge(c *channel, m *protocol.QueuePurge) {
 	if q == nil {
 		return
 	}
-	if q.Type == "stream" {
-		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "queue.purge not supported by stream queues queue '%s' in vhost '%s'", q.Name, q.VHost), m.ID())
+	if r.refusesStream(c, q, "queue.purge", m.ID()) {
 		return
 	}
 	r.park(c)
