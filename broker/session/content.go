@@ -24,6 +24,7 @@ type content struct {
 	properties protocol.Properties
 	body       []byte
 	owned      bool // body is this content's own
+	listed     bool // among the reader's partial ones
 	size       uint64
 }
 
@@ -46,8 +47,16 @@ func (r *reader) basicPublish(c *channel, args []byte) error {
 		return nil
 	}
 	c.content.stage = wantsHeader
-	r.partial = append(r.partial, c)
+	r.borrow(c)
 	return nil
+}
+
+// borrow notes that the channel's content borrows from the buffer, once a burst.
+func (r *reader) borrow(c *channel) {
+	if !c.content.listed {
+		c.content.listed = true
+		r.partial = append(r.partial, c)
+	}
 }
 
 func unexpectedInContent(c *channel) *protocol.Error {
@@ -88,7 +97,7 @@ func (r *reader) contentHeader(c *channel, f protocol.Frame) {
 		return
 	}
 	ct.stage, ct.size, ct.body, ct.owned = wantsBody, h.BodySize, nil, false
-	r.partial = append(r.partial, c)
+	r.borrow(c)
 	if h.BodySize == 0 {
 		r.publish(c)
 	}
@@ -169,6 +178,7 @@ func (r *reader) contentBody(c *channel, f protocol.Frame) {
 func (r *reader) detach() {
 	for _, c := range r.partial {
 		ct := &c.content
+		ct.listed = false
 		if ct.stage == idle {
 			continue
 		}
