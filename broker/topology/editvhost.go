@@ -35,6 +35,9 @@ func (e *Editor) PutVHost(ctx context.Context, name string, change func(*VHostRe
 		if change != nil {
 			change(&record)
 		}
+		if _, known := queueTypes[record.DefaultQueueType]; !known && record.DefaultQueueType != "" {
+			return meta.Txn{}, protocol.PreconditionFailed("%s is not a valid queue type", record.DefaultQueueType)
+		}
 		if created {
 			return createVHost(name, &record), nil
 		}
@@ -109,105 +112,4 @@ func (v *VHost) removal() meta.Txn {
 		return remove(sectionExchange, x.Name)
 	})
 	return txn
-}
-
-// PutUser makes a user, or changes what change changes of one that is there.
-func (e *Editor) PutUser(ctx context.Context, name string, change func(*UserRecord) error, durable func(error)) (created bool, err error) {
-	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
-		k := key(sectionUser, name)
-		u := c.User(name)
-		created = u == nil
-		var record UserRecord
-		guard := meta.Guard{Key: k}
-		if u != nil {
-			record, guard.Revision = u.UserRecord, u.Revision
-			record.Limits = make(map[string]int64, len(u.Limits))
-			for limit, n := range u.Limits {
-				record.Limits[limit] = n
-			}
-		}
-		if err := change(&record); err != nil {
-			return meta.Txn{}, err
-		}
-		return meta.Txn{Guards: []meta.Guard{guard}, Ops: []meta.Op{put(k, &record, false)}}, nil
-	})
-	return created, err
-}
-
-// DeleteUser removes a user with all permissions. existed tells whether there was one.
-func (e *Editor) DeleteUser(ctx context.Context, name string, durable func(error)) (existed bool, err error) {
-	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
-		u := c.User(name)
-		existed = u != nil
-		if !existed {
-			return meta.Txn{}, nil
-		}
-		k := key(sectionUser, name)
-		txn := meta.Txn{Guards: []meta.Guard{{Key: k, Revision: u.Revision}}, Ops: []meta.Op{drop(k)}}
-		c.VHosts(func(v *VHost) bool {
-			if v.Permission(name) != nil {
-				txn.Ops = append(txn.Ops, drop(key(sectionPermission, v.Name, name)))
-			}
-			v.TopicPermissions(func(p *TopicPermission) bool {
-				if p.User == name {
-					txn.Ops = append(txn.Ops, drop(key(sectionTopic, v.Name, name, p.Exchange)))
-				}
-				return true
-			})
-			return true
-		})
-		return txn, nil
-	})
-	return existed, err
-}
-
-// ErrNoVHostOrUser is returned for a permission whose vhost or user is not there.
-var ErrNoVHostOrUser = &protocol.Error{Code: protocol.CodeNotFound, Text: "vhost_or_user_not_found"}
-
-// PutPermission lets a user do things in a vhost. A pattern that cannot be read is refused.
-func (e *Editor) PutPermission(ctx context.Context, vhost, user, configure, write, read string, durable func(error)) (created bool, err error) {
-	for _, text := range []string{configure, write, read} {
-		if _, err := CompilePattern(text); err != nil {
-			return false, &PatternError{Pattern: text, Err: err}
-		}
-	}
-	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
-		v, u := c.VHost(vhost), c.User(user)
-		if v == nil || u == nil {
-			return meta.Txn{}, ErrNoVHostOrUser
-		}
-		created = v.Permission(user) == nil
-		return meta.Txn{
-			Guards: []meta.Guard{{Key: key(sectionVHost, vhost), Revision: v.Revision}, {Key: key(sectionUser, user), Revision: u.Revision}},
-			Ops:    []meta.Op{put(key(sectionPermission, vhost, user), &permissionRecord{configure, write, read}, false)},
-		}, nil
-	})
-	return created, err
-}
-
-// PatternError says which pattern could not be read.
-type PatternError struct {
-	Pattern string
-	Err     error
-}
-
-// Error implements error.
-func (e *PatternError) Error() string {
-	return "invalid regular expression " + e.Pattern + ": " + e.Err.Error()
-}
-
-// Unwrap gives what the pattern's compiler said.
-func (e *PatternError) Unwrap() error { return e.Err }
-
-// DeletePermission takes it back. existed tells whether there was one.
-func (e *Editor) DeletePermission(ctx context.Context, vhost, user string, durable func(error)) (existed bool, err error) {
-	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
-		v := c.VHost(vhost)
-		existed = v != nil && v.Permission(user) != nil
-		if !existed {
-			return meta.Txn{}, nil
-		}
-		return meta.Txn{Ops: []meta.Op{drop(key(sectionPermission, vhost, user))}}, nil
-	})
-	return existed, err
 }

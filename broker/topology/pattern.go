@@ -1,7 +1,10 @@
 package topology
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
+	"strings"
 	"time"
 
 	"github.com/dlclark/regexp2"
@@ -47,4 +50,63 @@ func (p *Pattern) Match(name string) bool {
 	}
 	found, err := p.other.MatchString(name)
 	return err == nil && found
+}
+
+// PatternError says which pattern could not be read.
+type PatternError struct {
+	Pattern string
+	Err     error
+}
+
+// Error implements error.
+func (e *PatternError) Error() string {
+	return "invalid regular expression " + e.Pattern + ": " + e.Err.Error()
+}
+
+// Unwrap gives what the pattern's compiler said.
+func (e *PatternError) Unwrap() error { return e.Err }
+
+// Describe says what is wrong in the words of PCRE, and after how many characters that shows.
+func (e *PatternError) Describe() (reason string, at int) {
+	_, err := syntax.Parse(e.Pattern, syntax.Perl)
+	var fault *syntax.Error
+	if !errors.As(err, &fault) {
+		return e.Err.Error(), len(e.Pattern)
+	}
+	end := strings.Index(e.Pattern, fault.Expr) + len(fault.Expr)
+	switch fault.Code {
+	case syntax.ErrMissingParen:
+		return "missing closing parenthesis", len(e.Pattern)
+	case syntax.ErrUnexpectedParen:
+		return "unmatched closing parenthesis", surplusParen(e.Pattern)
+	case syntax.ErrMissingBracket:
+		return "missing terminating ] for character class", len(e.Pattern)
+	case syntax.ErrMissingRepeatArgument, syntax.ErrInvalidRepeatOp:
+		return "quantifier does not follow a repeatable item", end
+	case syntax.ErrInvalidRepeatSize:
+		return "numbers out of order in {} quantifier", end - 1
+	case syntax.ErrTrailingBackslash:
+		return `\ at end of pattern`, len(e.Pattern)
+	case syntax.ErrInvalidCharRange:
+		return "range out of order in character class", end
+	}
+	return fault.Code.String(), end
+}
+
+// surplusParen is how far one reads until a parenthesis closes that none has opened.
+func surplusParen(pattern string) int {
+	open := 0
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '(':
+			open++
+		case ')':
+			if open--; open < 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(pattern)
 }
