@@ -58,6 +58,19 @@ func (g *groups) start(durable, direct oplog.Host, inboxes *group.Inboxes, hooks
 			return err
 		}
 	}
+	return g.waitCurrent()
+}
+
+// waitCurrent waits until every group has given back what sessions of an earlier life held: nobody is served before.
+func (g *groups) waitCurrent() error {
+	var current sync.WaitGroup
+	for id, opened := range g.open {
+		current.Add(1)
+		if err := opened.Ask(func(*queue.Set) { current.Done() }); err != nil {
+			return fmt.Errorf("starting group %d: %w", id, err)
+		}
+	}
+	current.Wait()
 	return nil
 }
 
