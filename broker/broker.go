@@ -18,6 +18,7 @@ import (
 	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/listen"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
@@ -28,16 +29,20 @@ import (
 
 // Broker is a running broker.
 type Broker struct {
-	config   Config
-	editor   *topology.Editor
-	groups   groups
-	env      *session.Env
-	registry *session.Registry
-	alarms   limits.Alarms
-	stop     context.CancelFunc
-	listener net.Listener
-	sessions sync.WaitGroup
-	closing  atomic.Bool
+	config    Config
+	editor    *topology.Editor
+	groups    groups
+	env       atomic.Pointer[session.Env] // of connections to come
+	registry  *session.Registry
+	alarms    limits.Alarms
+	running   context.Context // ends when the broker does
+	stop      context.CancelFunc
+	listeners []*listen.Listener
+	sessions  sync.WaitGroup
+	closing   atomic.Bool
+
+	mu        sync.Mutex // guards what follows
+	stopWatch context.CancelFunc
 }
 
 // Start starts a broker. When it returns, connections are accepted.
@@ -46,6 +51,7 @@ func Start(ctx context.Context, config Config) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{config: config, registry: session.NewRegistry(config.MaxConnections)}
+	b.running, b.stop = context.WithCancel(context.Background())
 	if err := b.start(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -72,25 +78,48 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	editor.Listen(b.groups.follow)
 	editor.Listen(b.registry.Follow)
-	if err := editor.Bootstrap(ctx, c.Defaults); err != nil {
+	if err := b.bootstrap(ctx); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
 	}
-	b.watch()
+	b.watch(c.MemoryLimit, c.DiskFreeLimit)
 	return b.listen(ctx)
 }
 
-// watch raises and clears alarms while the broker runs.
-func (b *Broker) watch() {
+// bootstrap gives an empty broker its first vhost and user. A password is hashed only then: that takes its time.
+func (b *Broker) bootstrap(ctx context.Context) error {
 	c := &b.config
-	ctx, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	if c.WithoutDefaults || !empty(b.editor.Catalog()) {
+		return nil
+	}
+	if err := c.hashDefaultPassword(); err != nil {
+		return err
+	}
+	return b.editor.Bootstrap(ctx, c.Defaults)
+}
+
+// watch raises and clears alarms while the broker runs, with these limits in place of those before.
+func (b *Broker) watch(memory, disk uint64) {
+	c := &b.config
+	ctx, stop := context.WithCancel(b.running)
+	b.mu.Lock()
+	if b.stopWatch != nil {
+		b.stopWatch()
+	}
+	b.stopWatch = stop
+	b.mu.Unlock()
 	monitor := &limits.Monitor{
-		Alarms: &b.alarms, Memory: limits.ResidentMemory, MemoryLimit: c.MemoryLimit, DiskLimit: c.DiskFreeLimit,
+		Alarms: &b.alarms, Memory: limits.ResidentMemory, MemoryLimit: memory, DiskLimit: disk,
 		DiskFree: func() (uint64, error) {
 			free, _, err := limits.DiskSpace(c.DataDir)
 			return free, err
 		},
 		Logger: *c.Logger,
+	}
+	if memory == 0 {
+		b.alarms.Set(limits.Memory, false)
+	}
+	if disk == 0 {
+		b.alarms.Set(limits.Disk, false)
 	}
 	b.sessions.Go(func() { monitor.Run(ctx) })
 }
@@ -100,18 +129,17 @@ func (b *Broker) startGroups() error {
 	inboxes := group.NewInboxes(c.Node)
 	numbers := firstNumber(c.Clock())
 	first := numbers.Load()
-	b.env = &session.Env{
+	authority := &auth.Authority{Catalog: b.editor.Catalog, Anonymous: c.Anonymous, Audit: c.Audit}
+	authority.SetLoopbackOnly(c.LoopbackOnly)
+	authority.SetLimits(c.LoginLimits)
+	env := &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
-		Logger: *c.Logger, Numbers: numbers, Authority: &auth.Authority{
-			Catalog: b.editor.Catalog, LoopbackOnly: map[string]bool{}, Anonymous: c.Anonymous,
-		},
+		Logger: c.area("connection"), Numbers: numbers, Authority: authority,
 	}
-	b.env.GlobalQoS = !b.editor.Forbidden["global_qos"]
-	for _, user := range c.LoopbackOnly {
-		b.env.Authority.LoopbackOnly[user] = true
-	}
+	env.GlobalQoS = !b.editor.Forbidden["global_qos"]
+	b.env.Store(env)
 	b.groups.env = &forward.Env{
-		Catalog: b.editor.Catalog, Groups: &b.groups, Inboxes: inboxes, Clock: c.Clock, Logger: *c.Logger,
+		Catalog: b.editor.Catalog, Groups: &b.groups, Inboxes: inboxes, Clock: c.Clock, Logger: c.area("queue"),
 	}
 	direct := oplog.DirectHost{Clock: c.Clock}
 	durable := c.Log
@@ -147,23 +175,30 @@ func (b *Broker) queueGone(id queue.ID, done func()) {
 }
 
 func (b *Broker) listen(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", b.config.Listen)
-	if err != nil {
-		return err
+	for _, spec := range b.config.Listeners {
+		l, err := listen.Open(ctx, spec)
+		if err != nil {
+			return err
+		}
+		b.listeners = append(b.listeners, l)
+		kind := "TCP"
+		if l.Secure() {
+			kind = "TLS (SSL)"
+		}
+		b.config.Logger.Info().Msgf("started %s listener on %s", kind, l.Addr())
 	}
-	b.listener = l
-	b.config.Logger.Info().Msgf("started TCP listener on %s", l.Addr())
-	b.sessions.Go(b.accept)
+	for _, l := range b.listeners {
+		b.sessions.Go(func() { b.accept(l) })
+	}
 	return nil
 }
 
 // acceptPause is how long the listener rests when there are no file descriptors left.
 const acceptPause = 50 * time.Millisecond
 
-func (b *Broker) accept() {
+func (b *Broker) accept(l *listen.Listener) {
 	for {
-		conn, err := b.listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -172,13 +207,58 @@ func (b *Broker) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		s := session.New(b.env, conn)
-		b.sessions.Go(s.Serve)
+		b.sessions.Go(func() { b.serve(l, conn) })
 	}
 }
 
-// Addr is the address that AMQP connections are accepted on.
-func (b *Broker) Addr() net.Addr { return b.listener.Addr() }
+// serve talks to a client until one of the two has enough.
+func (b *Broker) serve(l *listen.Listener, conn net.Conn) {
+	env := b.env.Load()
+	ready, err := l.Prepare(b.running, conn)
+	if err != nil {
+		env.Logger.Warn().Err(err).Str("peer", conn.RemoteAddr().String()).Msg("connection refused")
+		return
+	}
+	session.New(env, ready).Serve()
+}
+
+// Addr is the address that AMQP connections are accepted on, the first if there are several.
+func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
+
+// Listener is an address that the broker listens on.
+type Listener struct {
+	Protocol string // amqp or amqp/ssl
+	Addr     net.Addr
+}
+
+// Listeners gives the addresses that AMQP connections are accepted on, in the order of the Config.
+func (b *Broker) Listeners() (list []Listener) {
+	for _, l := range b.listeners {
+		protocol := "amqp"
+		if l.Secure() {
+			protocol = "amqp/ssl"
+		}
+		list = append(list, Listener{protocol, l.Addr()})
+	}
+	return list
+}
+
+// Reload takes what of a Config a running broker can take: Session for the connections to come, LoopbackOnly, LoginLimits,
+// MemoryLimit, DiskFreeLimit. Everything else stays.
+func (b *Broker) Reload(c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	env := *b.env.Load()
+	globalQoS := env.GlobalQoS
+	env.Settings = c.Session
+	env.GlobalQoS, env.ClusterName = globalQoS, b.config.ClusterName
+	env.Authority.SetLoopbackOnly(c.LoopbackOnly)
+	env.Authority.SetLimits(c.LoginLimits)
+	b.env.Store(&env)
+	b.watch(c.MemoryLimit, c.DiskFreeLimit)
+	return nil
+}
 
 // closeTime is how long sessions have to say goodbye.
 const closeTime = 5 * time.Second
@@ -188,11 +268,9 @@ func (b *Broker) Close() error {
 	if b.closing.Swap(true) {
 		return nil
 	}
-	if b.stop != nil {
-		b.stop()
-	}
-	if b.listener != nil {
-		_ = b.listener.Close()
+	b.stop()
+	for _, l := range b.listeners {
+		_ = l.Close()
 	}
 	b.registry.Close(protocol.Errorf(protocol.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"))
 	b.waitForSessions()

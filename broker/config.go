@@ -8,7 +8,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/warrenmq/warren/broker/audit"
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/listen"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -20,6 +22,8 @@ import (
 type Config struct {
 	// Listen is the address for AMQP connections. Default 127.0.0.1:5672; port 0 takes a free one.
 	Listen string
+	// Listeners are the addresses for AMQP connections with TLS and the PROXY protocol, in place of Listen.
+	Listeners []listen.Spec
 	// Node is this node's id. Default 1.
 	Node uint64
 	// NodeName is how the node is called. Default warren@localhost.
@@ -39,6 +43,8 @@ type Config struct {
 	// Session bounds connections. Defaults: frame_max 131072 bytes, channel_max 2047, heartbeat 60 s, messages of at most
 	// 16 MiB, 10 s for the handshake.
 	Session session.Settings
+	// NoHeartbeat suggests to clients that there be none, which Session.Heartbeat 0 does not.
+	NoHeartbeat bool
 	// MemoryLimit is from how many bytes of resident memory on publishers are blocked. Default 0: no limit.
 	MemoryLimit uint64
 	// DiskFreeLimit is how many bytes must be free on the disk of DataDir, else publishers are blocked. Default 0: no limit.
@@ -51,8 +57,14 @@ type Config struct {
 
 	// Defaults is what an empty broker begins with. Default: vhost /, user guest with password guest and full rights.
 	Defaults topology.Defaults
+	// DefaultPassword is the password of Defaults.User if its record has no hash; the hash is made when it is needed.
+	DefaultPassword string
+	// WithoutDefaults leaves an empty broker empty.
+	WithoutDefaults bool
 	// LoopbackOnly are the users that may only come from this machine. Default: guest.
 	LoopbackOnly []string
+	// LoginLimits bound how often somebody may be wrong. Default: there is no bound.
+	LoginLimits auth.Limits
 	// Anonymous is the user whom the mechanism ANONYMOUS logs in. Default: guest; "none" switches it off.
 	Anonymous string
 	// DefaultQueueType is the type of a queue that does not name one. Default classic.
@@ -62,6 +74,10 @@ type Config struct {
 
 	// Logger takes the broker's log. Default: nothing is logged.
 	Logger *zerolog.Logger
+	// Area gives the logger of an area: connection, channel, queue, user. Default: Logger for all.
+	Area func(name string) zerolog.Logger
+	// Audit takes what matters for security. Default: nothing is recorded.
+	Audit *audit.Log
 	// Clock gives milliseconds since the epoch. Default: the machine's clock at the start, and from then on its monotonic
 	// clock, so that setting the clock expires nothing.
 	Clock func() int64
@@ -75,8 +91,10 @@ const compatibleVersion = "4.3.6"
 // Validate fills in defaults and refuses what cannot be.
 func (c *Config) Validate() error {
 	c.setDefaults()
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen address %q: %w", c.Listen, err)
+	for _, l := range c.Listeners {
+		if _, _, err := net.SplitHostPort(l.Address); err != nil {
+			return fmt.Errorf("listen address %q: %w", l.Address, err)
+		}
 	}
 	if c.Session.FrameMax < protocol.FrameMinSize {
 		return fmt.Errorf("frame_max is %d, the least is %d", c.Session.FrameMax, protocol.FrameMinSize)
@@ -97,6 +115,9 @@ func setIfZero[T comparable](field *T, value T) {
 
 func (c *Config) setDefaults() {
 	setIfZero(&c.Listen, "127.0.0.1:5672")
+	if len(c.Listeners) == 0 {
+		c.Listeners = []listen.Spec{{Address: c.Listen}}
+	}
 	setIfZero(&c.Node, 1)
 	setIfZero(&c.NodeName, "warren@localhost")
 	setIfZero(&c.ClusterName, c.NodeName)
@@ -105,7 +126,9 @@ func (c *Config) setDefaults() {
 	s := &c.Session
 	setIfZero(&s.FrameMax, 131072)
 	setIfZero(&s.ChannelMax, 2047)
-	setIfZero(&s.Heartbeat, 60)
+	if !c.NoHeartbeat {
+		setIfZero(&s.Heartbeat, 60)
+	}
 	setIfZero(&s.MaxMessageSize, 16<<20)
 	setIfZero(&s.HandshakeTimeout, 10*time.Second)
 	setIfZero(&s.RefusalDelay, 3*time.Second)
@@ -133,21 +156,40 @@ func (c *Config) setDefaults() {
 	c.defaultUser()
 }
 
-// defaultUser is guest, whose password everybody knows, so that its hash needs no hardening.
+// area gives the logger of an area.
+func (c *Config) area(name string) zerolog.Logger {
+	if c.Area == nil {
+		return *c.Logger
+	}
+	return c.Area(name)
+}
+
+// defaultUser is guest, if nobody says who.
 func (c *Config) defaultUser() {
 	d := &c.Defaults
 	setIfZero(&d.VHost, "/")
 	if d.User == "" {
-		hash, err := auth.Hash(auth.SHA256, "guest")
-		if err != nil {
-			bug("%v", err)
-		}
-		d.User = "guest"
-		d.Record = topology.UserRecord{PasswordHash: hash, Algorithm: auth.SHA256, Tags: []string{"administrator"}}
+		d.User, c.DefaultPassword = "guest", "guest"
+		d.Record = topology.UserRecord{Tags: []string{"administrator"}}
 	}
 	if d.Configure == "" && d.Write == "" && d.Read == "" {
 		d.Configure, d.Write, d.Read = ".*", ".*", ".*"
 	}
+}
+
+// hashDefaultPassword completes the record of the first user. The password guest everybody knows: its hash needs no
+// hardening.
+func (c *Config) hashDefaultPassword() (err error) {
+	r := &c.Defaults.Record
+	if r.PasswordHash != "" || c.DefaultPassword == "" {
+		return nil
+	}
+	r.Algorithm = auth.Default
+	if c.DefaultPassword == "guest" {
+		r.Algorithm = auth.SHA256
+	}
+	r.PasswordHash, err = auth.Hash(r.Algorithm, c.DefaultPassword)
+	return err
 }
 
 // steadyClock begins at the machine's time and follows its monotonic clock.
@@ -155,4 +197,12 @@ func steadyClock() func() int64 {
 	start := time.Now()
 	base := start.UnixMilli()
 	return func() int64 { return base + time.Since(start).Milliseconds() }
+}
+
+// empty tells whether there is neither a vhost nor a user.
+func empty(c *topology.Catalog) bool {
+	empty := true
+	c.Users(func(*topology.User) bool { empty = false; return false })
+	c.VHosts(func(*topology.VHost) bool { empty = false; return false })
+	return empty
 }

@@ -42,7 +42,7 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 func (g *groups) start(durable, direct oplog.Host, inboxes *group.Inboxes, hooks group.Hooks, c *Config) error {
 	g.open = map[uint64]*group.Group{}
 	open := func(id uint64, host oplog.Host) error {
-		opened, err := group.Open(id, host, []uint64{g.node}, inboxes, hooks, *c.Logger)
+		opened, err := group.Open(id, host, []uint64{g.node}, inboxes, hooks, c.area("queue"))
 		if err == nil {
 			g.open[id] = opened
 		}

@@ -11,7 +11,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/warrenmq/warren/broker/audit"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -20,13 +23,27 @@ import (
 type Authority struct {
 	// Catalog gives the newest metadata.
 	Catalog func() *topology.Catalog
-	// LoopbackOnly are the users that may only come from this machine.
-	LoopbackOnly map[string]bool
 	// Anonymous is the user whom the mechanism ANONYMOUS logs in; "": the mechanism is off.
 	Anonymous string
+	// Audit is told of every login.
+	Audit *audit.Log
 
-	cache cache
+	loopbackOnly atomic.Pointer[map[string]bool]
+	cache        cache
+	throttle     throttle
 }
+
+// SetLoopbackOnly says which users may only come from this machine.
+func (a *Authority) SetLoopbackOnly(users []string) {
+	only := map[string]bool{}
+	for _, user := range users {
+		only[user] = true
+	}
+	a.loopbackOnly.Store(&only)
+}
+
+// SetLimits says how often somebody may be wrong. Without it there is no bound.
+func (a *Authority) SetLimits(l Limits) { a.throttle.set(l) }
 
 // Login errors.
 var (
@@ -38,6 +55,8 @@ var (
 	ErrRefused = errors.New("invalid credentials")
 	// ErrLoopback is returned when a user may not come from afar.
 	ErrLoopback = errors.New("can only connect via localhost")
+	// ErrThrottled is an ErrRefused without a look at the credentials: there were too many that did not fit.
+	ErrThrottled = fmt.Errorf("%w: too many failed logins", ErrRefused)
 )
 
 // Mechanisms are the SASL mechanisms on offer, as connection.start lists them.
@@ -50,19 +69,25 @@ func (a *Authority) Mechanisms() string {
 
 // Login checks a SASL response. The user name in question comes back with an error too, where there was one.
 func (a *Authority) Login(mechanism string, response []byte, peer net.Addr) (Principal, error) {
+	p, err := a.login(mechanism, response, peer)
+	a.record(p, peer, mechanism, err)
+	return p, err
+}
+
+func (a *Authority) login(mechanism string, response []byte, peer net.Addr) (Principal, error) {
 	switch mechanism {
 	case "PLAIN":
 		user, password, err := plain(response)
 		if err != nil {
 			return Principal{}, err
 		}
-		return a.Password(user, password, peer)
+		return a.password(user, password, peer)
 	case "AMQPLAIN":
 		user, password, err := amqplain(response)
 		if err != nil {
 			return Principal{user: user}, err
 		}
-		return a.Password(user, password, peer)
+		return a.password(user, password, peer)
 	case "ANONYMOUS":
 		if a.Anonymous != "" {
 			return a.admit(a.Anonymous, peer)
@@ -71,17 +96,45 @@ func (a *Authority) Login(mechanism string, response []byte, peer net.Addr) (Pri
 	return Principal{}, fmt.Errorf("%w '%s'", ErrMechanism, mechanism)
 }
 
-// Password checks a user's password.
+// Password checks a user's password. Whoever was wrong too often is refused unheard, except with a password that was right
+// a moment ago: one who guesses does not lock out the others behind the same address. Over HTTP every request is such a
+// check, so that the audit log is told of refusals only.
 func (a *Authority) Password(user, password string, peer net.Addr) (Principal, error) {
+	p, err := a.password(user, password, peer)
+	if err != nil {
+		a.record(p, peer, "password", err)
+	}
+	return p, err
+}
+
+func (a *Authority) password(user, password string, peer net.Addr) (Principal, error) {
+	now := time.Now()
 	u := a.Catalog().User(user)
+	if u != nil && a.cache.remembers(u, password) {
+		return a.admit(user, peer)
+	}
+	if a.throttle.full(peer, user, now) {
+		return Principal{user: user}, ErrThrottled
+	}
 	if u == nil {
 		decoy(a.cache.decoy(a.Catalog(), user), password)
-		return Principal{user: user}, ErrRefused
+	} else if a.cache.verify(u, password) {
+		return a.admit(user, peer)
 	}
-	if !a.cache.verify(u, password) {
-		return Principal{user: user}, ErrRefused
+	a.throttle.failed(peer, user, now)
+	return Principal{user: user}, ErrRefused
+}
+
+// record tells the audit log how a login ended.
+func (a *Authority) record(p Principal, peer net.Addr, how string, err error) {
+	if a.Audit == nil {
+		return
 	}
-	return a.admit(user, peer)
+	e := audit.Event{Action: "user.login", User: p.user, From: hostOf(peer), Detail: how}
+	if err != nil {
+		e.Refused = err.Error()
+	}
+	a.Audit.Record(e)
 }
 
 // decoy takes the time that a user's check would, so that the time tells nobody which users there are.
@@ -94,7 +147,7 @@ func (a *Authority) admit(user string, peer net.Addr) (Principal, error) {
 	if a.Catalog().User(user) == nil {
 		return p, ErrRefused
 	}
-	if a.LoopbackOnly[user] && !loopback(peer) {
+	if only := a.loopbackOnly.Load(); only != nil && (*only)[user] && !loopback(peer) {
 		return p, ErrLoopback
 	}
 	return p, nil

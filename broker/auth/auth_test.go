@@ -176,7 +176,7 @@ func TestMechanisms(t *testing.T) {
 	if p, err := w.Login("ANONYMOUS", []byte("anything"), home); err != nil || p.Name() != "guest" {
 		t.Error(p, err)
 	}
-	w.LoopbackOnly = map[string]bool{"guest": true}
+	w.SetLoopbackOnly([]string{"guest"})
 	if _, err := w.Login("ANONYMOUS", nil, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}); !errors.Is(err, ErrLoopback) {
 		t.Error(err)
 	}
@@ -190,7 +190,7 @@ func TestLoopbackUsersComeFromThisMachine(t *testing.T) {
 	w := newWorld(t)
 	w.user("guest", "guest", SHA256)
 	w.user("other", "guest", SHA256)
-	w.LoopbackOnly = map[string]bool{"guest": true}
+	w.SetLoopbackOnly([]string{"guest"})
 	for _, c := range []struct {
 		peer net.Addr
 		may  bool

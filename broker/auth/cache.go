@@ -25,19 +25,18 @@ const (
 	cacheSize = 4096 // then it is emptied
 )
 
+// verify checks a password, and remembers it if it is right.
 func (c *cache) verify(u *topology.User, password string) bool {
-	if u.Algorithm != Argon2 {
-		return verify(&u.UserRecord, password)
-	}
-	digest := c.digest(u, password)
-	if c.has(digest) {
-		return true
-	}
 	if !verify(&u.UserRecord, password) {
 		return false
 	}
-	c.add(digest)
+	c.add(c.digest(u, password))
 	return true
+}
+
+// remembers tells whether the password was right a while ago.
+func (c *cache) remembers(u *topology.User, password string) bool {
+	return c.has(c.digest(u, password))
 }
 
 // decoy is the algorithm whose time the login of a user that there is not takes: that of one of the users, picked by the

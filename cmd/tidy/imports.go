@@ -49,7 +49,11 @@ var rooms = []room{
 	{"broker/topology", "protocol store/meta broker/queue broker/matching", logging + " " + engines + " net/http os"},
 	{"broker/routing", "protocol broker/message broker/queue broker/matching broker/topology", world},
 	{"broker/stats", "", engines},
-	{"broker/auth", "protocol broker/topology", engines},
+	{"broker/audit", "", engines},
+	{"broker/logs", "", engines},
+	{"broker/settings", "", logging + " " + engines + " net/http context"},
+	{"broker/listen", "", logging + " " + engines + " net/http"},
+	{"broker/auth", "protocol broker/audit broker/topology", engines},
 	{"broker/limits", "broker/topology broker/stats", engines},
 	{"broker/sealing", "store/meta", engines},
 	{"broker/usage", "store/meta broker/topology broker/stats", engines},
@@ -60,8 +64,8 @@ var rooms = []room{
 	{"broker/forward", "protocol store/oplog broker/message broker/queue broker/matching broker/topology broker/routing" +
 		" broker/group broker/dispatch", engines},
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/topology broker/routing broker/stats" +
-		" broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
-	{"broker/management", "protocol broker/message broker/queue broker/topology broker/routing broker/stats broker/auth" +
+		" broker/audit broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
+	{"broker/management", "protocol broker/message broker/queue broker/topology broker/routing broker/stats broker/audit broker/auth" +
 		" broker/limits broker/usage broker/group broker/dispatch", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
 

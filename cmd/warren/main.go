@@ -1,90 +1,72 @@
-// Command warren is the broker.
+// Command warren is the broker, and what one administers it with. It answers to the names of RabbitMQ's commands too.
 package main
 
 import (
-	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+	"path/filepath"
+	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
-
-	"github.com/warrenmq/warren/broker"
-	"github.com/warrenmq/warren/cluster/raftlog"
-	"github.com/warrenmq/warren/store"
-	"github.com/warrenmq/warren/store/metadb"
+	"github.com/warrenmq/warren/broker/settings"
 )
 
 // began is when the process did, as near as Go code can tell.
 var began = time.Now()
 
 func main() {
-	if err := serve(os.Args[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return
-		}
-		fmt.Fprintln(os.Stderr, "warren:", err)
-		os.Exit(1)
-	}
+	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	os.Exit(call(name, os.Args[1:]))
 }
 
-func serve(args []string) error {
-	o, err := readOptions(args)
-	if err != nil {
-		return err
+// call does what the command of that name does, and gives the exit code.
+func call(name string, args []string) int {
+	switch name {
+	case "docker-entrypoint.sh":
+		return entrypoint(args)
+	case "rabbitmq-server":
+		return complain(serve(args, containerSources()))
 	}
-	logger := zerolog.New(zerolog.ConsoleWriter{Out: os.Stdout, NoColor: true, TimeFormat: "2006-01-02 15:04:05.000"}).
-		Level(zerolog.InfoLevel).With().Timestamp().Logger()
-	zerolog.TimeFieldFormat = zerolog.TimeFormatUnixMs
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	config := broker.Config{Listen: o.listen, Logger: &logger, Fatal: func(err error) { fatal(&logger, err) }}
-	closeStore := func() error { return nil }
-	if !o.ephemeral {
-		if closeStore, err = openStore(ctx, o.dataDir, &config, &logger); err != nil {
-			return err
-		}
+	command := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
 	}
-	b, err := broker.Start(ctx, config)
-	if err != nil {
-		return errors.Join(err, closeStore())
+	switch command {
+	case "":
+		return complain(serve(args, ownSources()))
+	case "serve":
+		return complain(serve(args, ownSources()))
+	case "config":
+		return complain(config(args))
+	case "version":
+		fmt.Println(version())
+		return 0
 	}
-	logger.Info().Msgf("Server startup complete; ready %d ms after the process began", time.Since(began).Milliseconds())
-	<-ctx.Done()
-	stop()
-	logger.Info().Msg("stopping")
-	return errors.Join(b.Close(), closeStore())
+	return complain(fmt.Errorf("unexpected argument %q; see warren --help", command))
 }
 
-// fatal ends the process: its state can no longer be relied on.
-func fatal(logger *zerolog.Logger, err error) {
-	logger.Error().Err(err).Msg("the broker cannot go on")
-	fmt.Fprintln(os.Stderr, "warren:", err)
-	os.Exit(1)
+// complain says on standard error what went wrong, in one line.
+func complain(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, settings.ErrHelp):
+		help()
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "warren:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return 1
 }
 
-// openStore opens the data directory and lets the broker keep its messages and metadata there.
-func openStore(ctx context.Context, dir string, config *broker.Config, logger *zerolog.Logger) (closer func() error, err error) {
-	s, err := store.Open(dir, store.Options{
-		Fatal: config.Fatal, Log: func(format string, args ...any) { logger.Error().Msgf("store: "+format, args...) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	metadata, err := metadb.Open(ctx, s)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := config.Validate(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	host := raftlog.NewHost(raftlog.Options{
-		Node: config.Node, Store: s, Clock: config.Clock, Fatal: config.Fatal, Logger: *logger,
-	})
-	config.Meta, config.Log = metadata, host
-	return func() error { return errors.Join(host.Close(), s.Close()) }, nil
+func help() {
+	fmt.Print(`usage: warren [serve] [FLAGS]           runs a broker
+       warren config list|effective      the settings there are; what they are here
+       warren version
+
+`)
+	_ = settings.WriteHelp(os.Stdout) // nobody is left to tell
+	fmt.Print(`
+Every setting has a flag, a variable WARREN_... and a key for a configuration file in RabbitMQ's form: warren config list.
+`)
 }

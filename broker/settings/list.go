@@ -1,0 +1,122 @@
+package settings
+
+// Choices that several settings share.
+var (
+	outputs  = []string{"plaintext", "json"}
+	verify   = []string{"verify_none", "verify_peer"}
+	queueOf  = []string{"classic", "quorum", "stream"}
+	protocol = []string{"tlsv1.2", "tlsv1.3"}
+)
+
+// List is every setting there is, in the order in which they are shown.
+var List = []Setting{
+	// What a start is about.
+	{Name: "config", FlagOnly: true, Also: []string{"RABBITMQ_CONFIG_FILE"}, Text: "configuration file; without it /etc/warren/warren.conf, if there is one"},
+	{Name: "config_dir", FlagOnly: true, Also: []string{"RABBITMQ_CONFIG_FILES"}, Text: "directory whose *.conf are read after the file, or a pattern; without it conf.d beside the file"},
+	{Name: "listen", Kind: Addresses, Default: "127.0.0.1:5672", Text: "addresses for AMQP; port 0 takes a free one. What listeners.tcp says holds instead, unless this is said too"},
+	{Name: "listen_tls", Kind: Addresses, Text: "addresses for AMQP over TLS"},
+	{Name: "management_listen", Kind: Address, Default: "127.0.0.1:15672", Text: "address for the HTTP API"},
+	{Name: "management_listen_tls", Kind: Address, Text: "address for the HTTP API over TLS"},
+	{Name: "metrics_listen", Kind: Address, Default: "127.0.0.1:15692", Text: "address for the metrics"},
+	{Name: "data_dir", Default: "warren-data", Also: []string{"RABBITMQ_MNESIA_BASE", "RABBITMQ_MNESIA_DIR"}, Text: "directory for messages and metadata"},
+	{Name: "ephemeral", Kind: Boolean, Default: "false", Text: "keep nothing on disk"},
+	{Name: "ready_file", Text: "file that appears, complete, when the broker is ready: a line NAME=ADDRESS for each listener"},
+	{Name: "pid_file", Also: []string{"RABBITMQ_PID_FILE"}, Text: "file that holds the process id while the broker runs"},
+	{Name: "control_socket", Text: "unix socket over which this user and root administer the broker without a password; without it control.sock in data_dir; none for none"},
+	{Name: "node_name", Default: "warren@localhost", Also: []string{"RABBITMQ_NODENAME"}, Text: "what the node is called"},
+	{Name: "cluster_name", Text: "what clients are told the cluster is called; without it the node's name"},
+
+	// Listeners, by RabbitMQ's keys.
+	{Name: "listeners.tcp.$name", Kind: Address, Text: "an address for AMQP; a port alone is on all interfaces"},
+	{Name: "listeners.tcp", Kind: Choice, Choices: []string{"none"}, Text: "none: no AMQP without TLS"},
+	{Name: "listeners.ssl.$name", Kind: Address, Text: "an address for AMQP over TLS"},
+	{Name: "listeners.ssl", Kind: Choice, Choices: []string{"none"}, Text: "none: no AMQP over TLS"},
+	{Name: "node_port", Kind: Number, Most: 65535, Also: []string{"RABBITMQ_NODE_PORT"}, FlagOnly: true, Text: "port for AMQP, with node_ip_address"},
+	{Name: "node_ip_address", Also: []string{"RABBITMQ_NODE_IP_ADDRESS"}, FlagOnly: true, Text: "address for AMQP, with node_port; without it all interfaces"},
+	{Name: "proxy_protocol", Kind: Boolean, Default: "false", Text: "connections come through a proxy that says in the PROXY protocol, version 1 or 2, from where"},
+	{Name: "proxy_protocol_trusted", Kind: Networks, Default: "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+		Text: "where such proxies are; others are taken for who they are"},
+
+	// TLS.
+	{Name: "ssl_options.cacertfile", Text: "PEM file of authorities whose clients' certificates are trusted"},
+	{Name: "ssl_options.certfile", Text: "PEM file of the certificate, with what links it to its authority; read again when it changes"},
+	{Name: "ssl_options.keyfile", Text: "PEM file of the certificate's private key"},
+	{Name: "ssl_options.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "verify_peer: a client's certificate is checked"},
+	{Name: "ssl_options.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "with verify_peer: a client without a certificate is refused"},
+	{Name: "ssl_options.versions.$n", Kind: Choice, Choices: protocol, Text: "a version of TLS that is spoken; without any 1.2 and 1.3"},
+	{Name: "ssl_options.sni.$name.certfile", Text: "certificate for clients that ask for a host name; $name is free, the names are those in the certificate"},
+	{Name: "ssl_options.sni.$name.keyfile", Text: "private key of that certificate"},
+	{Name: "ssl_handshake_timeout", Kind: Number, Default: "5000", Least: 1, Text: "milliseconds that a TLS handshake may take"},
+
+	// The HTTP API and the metrics, by RabbitMQ's keys.
+	{Name: "management.tcp.port", Kind: Number, Most: 65535, Text: "port for the HTTP API, with management.tcp.ip"},
+	{Name: "management.tcp.ip", Text: "address for the HTTP API; without it, where there is a port, all interfaces"},
+	{Name: "management.ssl.port", Kind: Number, Most: 65535, Text: "port for the HTTP API over TLS"},
+	{Name: "management.ssl.ip", Text: "address for the HTTP API over TLS"},
+	{Name: "management.ssl.cacertfile", Text: "as ssl_options.cacertfile, for the HTTP API; without any of these ssl_options hold"},
+	{Name: "management.ssl.certfile", Text: "as ssl_options.certfile"},
+	{Name: "management.ssl.keyfile", Text: "as ssl_options.keyfile"},
+	{Name: "management.ssl.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "as ssl_options.verify"},
+	{Name: "management.ssl.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "as ssl_options.fail_if_no_peer_cert"},
+	{Name: "management.path_prefix", Text: "prefix of all paths of the HTTP API"},
+	{Name: "management.load_definitions", Text: "as load_definitions"},
+	{Name: "prometheus.tcp.port", Kind: Number, Most: 65535, Text: "port for the metrics"},
+	{Name: "prometheus.tcp.ip", Text: "address for the metrics; without it, where there is a port, all interfaces"},
+
+	// What an empty broker begins with.
+	{Name: "default_user", Default: "guest", Also: []string{"RABBITMQ_DEFAULT_USER"}, Text: "first user of an empty broker"},
+	{Name: "default_pass", Default: "guest", Secret: true, Also: []string{"RABBITMQ_DEFAULT_PASS"}, Text: "password of the first user"},
+	{Name: "default_vhost", Default: "/", Also: []string{"RABBITMQ_DEFAULT_VHOST"}, Text: "first vhost of an empty broker"},
+	{Name: "default_user_tags.$tag", Kind: Boolean, Text: "the first user has the tag; without any: administrator"},
+	{Name: "default_permissions.configure", Kind: Pattern, Default: ".*", Text: "what the first user may configure in the first vhost"},
+	{Name: "default_permissions.write", Kind: Pattern, Default: ".*", Text: "what the first user may write to"},
+	{Name: "default_permissions.read", Kind: Pattern, Default: ".*", Text: "what the first user may read from"},
+	{Name: "load_definitions", Also: []string{"RABBITMQ_LOAD_DEFINITIONS"}, Text: "JSON file of definitions that every start imports; then there is no first user"},
+	{Name: "default_queue_type", Kind: Choice, Choices: queueOf, Default: "classic", Text: "type of a queue that does not say"},
+
+	// Who may come, and how often.
+	{Name: "loopback_users.$user", Kind: Boolean, Reload: true, Text: "the user may come from this machine only; without any: guest"},
+	{Name: "loopback_users", Kind: Choice, Choices: []string{"none"}, Reload: true, Text: "none: every user may come from everywhere"},
+	{Name: "anonymous_login_user", Default: "guest", Text: "whom the mechanism ANONYMOUS logs in; none switches it off"},
+	{Name: "password_hash", Kind: Choice, Default: "argon2id", Choices: []string{"argon2id", "sha256", "sha512"}, Reload: true,
+		Text: "how new passwords are kept; with sha256 and sha512 a RabbitMQ can import them"},
+	{Name: "login_failures_address", Kind: Number, Default: "60", Reload: true, Text: "failed logins a minute from one address, beyond which it is refused unheard; 0: no bound"},
+	{Name: "login_failures_user", Kind: Number, Default: "20", Reload: true, Text: "failed logins a minute as one user from one address; 0: no bound"},
+	{Name: "max_connections", Kind: Number, Also: nil, Default: "0", Text: "connections there may be; 0: no bound"},
+
+	// Connections.
+	{Name: "heartbeat", Kind: Number, Most: 65535, Default: "60", Reload: true, Text: "seconds of silence that are suggested to clients"},
+	{Name: "frame_max", Kind: Number, Least: 8192, Most: 1 << 31, Default: "131072", Reload: true, Text: "bytes of the largest frame"},
+	{Name: "channel_max", Kind: Number, Least: 1, Most: 65535, Default: "2047", Reload: true, Text: "channels of one connection"},
+	{Name: "max_channels_per_connection", Kind: Number, Least: 1, Most: 65535, Reload: true, Text: "another name of channel_max"},
+	{Name: "max_message_size", Kind: Size, Default: "16777216", Reload: true, Text: "bytes of the largest message; 512 MiB at most"},
+	{Name: "handshake_timeout", Kind: Number, Least: 1, Default: "10000", Reload: true, Text: "milliseconds from connecting to being open"},
+	{Name: "consumer_timeout", Default: "1800000", Text: "milliseconds a consumer of a quorum queue may take to acknowledge, or undefined"},
+
+	// Alarms.
+	{Name: "vm_memory_high_watermark.relative", Kind: Ratio, Default: "0.6", Reload: true, Text: "share of the memory from which on publishers are blocked; 0: never"},
+	{Name: "vm_memory_high_watermark.absolute", Kind: Size, Reload: true, Text: "bytes of memory from which on publishers are blocked"},
+	{Name: "total_memory_available_override_value", Kind: Size, Text: "bytes of memory there are, if the machine is not to be asked"},
+	{Name: "disk_free_limit.absolute", Kind: Size, Default: "50MB", Reload: true, Text: "bytes that must be free where the data is, else publishers are blocked; 0: none"},
+	{Name: "disk_free_limit.relative", Kind: Ratio, Reload: true, Text: "the same as a share of the memory"},
+
+	// Deprecated features.
+	{Name: "deprecated_features.permit.$name", Kind: Boolean, Text: "a deprecated feature may be used, or must not"},
+
+	// Logs.
+	{Name: "log.console", Kind: Boolean, Default: "true", Text: "the log goes to standard output"},
+	{Name: "log.console.level", Kind: Level, Reload: true, Text: "least level of what goes there"},
+	{Name: "log.console.formatter", Kind: Choice, Choices: outputs, Default: "plaintext", Text: "how it looks"},
+	{Name: "log.dir", Also: []string{"RABBITMQ_LOG_BASE"}, Text: "directory of log files"},
+	{Name: "log.file", Also: []string{"RABBITMQ_LOGS"}, Text: "file that the log goes to, too; false, or - in the environment: none"},
+	{Name: "log.file.level", Kind: Level, Reload: true, Text: "least level of what goes there"},
+	{Name: "log.file.formatter", Kind: Choice, Choices: outputs, Default: "plaintext", Text: "how it looks"},
+	{Name: "log.default.level", Kind: Level, Reload: true, Text: "least level of what has no level of its own below; without it the least of the two above, else info"},
+	{Name: "log.connection.level", Kind: Level, Reload: true, Text: "level of what connections do"},
+	{Name: "log.channel.level", Kind: Level, Reload: true, Text: "level of what channels do"},
+	{Name: "log.queue.level", Kind: Level, Reload: true, Text: "level of what queues and their groups do"},
+	{Name: "log.user.level", Kind: Level, Reload: true, Text: "level of logins"},
+	{Name: "log.ra.level", Kind: Level, Reload: true, Text: "level of the replicated log"},
+	{Name: "log.federation.level", Kind: Level, Reload: true, Text: "level of federation"},
+	{Name: "log.audit", Text: "file that the audit log goes to, a JSON object a line; - puts it in the log; without it there is none"},
+}

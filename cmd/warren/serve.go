@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/broker/settings"
+	"github.com/warrenmq/warren/cluster/raftlog"
+	"github.com/warrenmq/warren/store"
+	"github.com/warrenmq/warren/store/metadb"
+)
+
+// server is a broker that runs as this process.
+type server struct {
+	from     settings.Sources
+	values   *settings.Values
+	journal  *journal
+	logger   zerolog.Logger
+	broker   *broker.Broker
+	closeAll []func() error // in the order in which they were opened
+}
+
+// serve runs a broker until it is told to stop.
+func serve(args []string, from settings.Sources) (err error) {
+	var rest []string
+	if from.Flags, rest, err = settings.ReadFlags(args); err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("unexpected argument %q; see warren --help", rest[0])
+	}
+	s := &server{from: from}
+	if s.values, err = settings.Load(from); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	if err := s.start(ctx); err != nil {
+		return errors.Join(err, s.close())
+	}
+	s.logger.Info().Msgf("Server startup complete; ready %d ms after the process began", time.Since(began).Milliseconds())
+	for ctx.Err() == nil {
+		select {
+		case <-reload:
+			s.reload()
+		case <-ctx.Done():
+		}
+	}
+	stop() // a second signal ends the process at once
+	s.logger.Info().Msg("stopping")
+	return s.close()
+}
+
+// start opens everything, the listeners last.
+func (s *server) start(ctx context.Context) (err error) {
+	if s.journal, err = openJournal(s.values); err != nil {
+		return err
+	}
+	s.closeAll = append(s.closeAll, s.journal.Close)
+	s.logger = s.journal.Area("default")
+	for _, warning := range s.values.Warnings {
+		s.logger.Warn().Msg(warning)
+	}
+	config, err := configure(s.values, func(err error) { s.logger.Error().Err(err).Msg("the old certificates stay") })
+	if err != nil {
+		return err
+	}
+	config.Logger, config.Area, config.Audit = &s.logger, s.journal.Area, s.journal.audit
+	config.Fatal = s.fatal
+	if !s.values.Boolean("ephemeral") {
+		if err := s.openStore(ctx, s.values.Text("data_dir"), &config); err != nil {
+			return err
+		}
+	}
+	if s.broker, err = broker.Start(ctx, config); err != nil {
+		return err
+	}
+	s.closeAll = append(s.closeAll, s.broker.Close)
+	return s.announce()
+}
+
+// announce writes the files that others wait for.
+func (s *server) announce() error {
+	if file := s.values.Text("pid_file"); file != "" {
+		if err := writeWhole(file, fmt.Sprintln(os.Getpid())); err != nil {
+			return err
+		}
+		s.closeAll = append(s.closeAll, func() error { return os.Remove(file) })
+	}
+	file := s.values.Text("ready_file")
+	if file == "" {
+		return nil
+	}
+	text := ""
+	for _, l := range s.listeners() {
+		text += fmt.Sprintf("%s=%s\n", l.name, l.addr)
+	}
+	if err := writeWhole(file, text); err != nil {
+		return err
+	}
+	s.closeAll = append(s.closeAll, func() error { return os.Remove(file) })
+	return nil
+}
+
+// listener is an address of the process by the name that a ready file has for it.
+type listener struct{ name, addr string }
+
+func (s *server) listeners() (list []listener) {
+	seen := map[string]int{}
+	add := func(name, addr string) {
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s_%d", name, seen[name])
+		}
+		list = append(list, listener{name, addr})
+	}
+	for _, l := range s.broker.Listeners() {
+		name := "AMQP"
+		if l.Protocol == "amqp/ssl" {
+			name = "AMQPS"
+		}
+		add(name, l.Addr.String())
+	}
+	return list
+}
+
+// writeWhole makes a file appear with all it holds.
+func writeWhole(file, text string) error {
+	unfinished := fmt.Sprintf("%s.%d", file, os.Getpid())
+	if err := os.WriteFile(unfinished, []byte(text), 0o644); err != nil { //nolint:gosec // it holds no secret
+		return err
+	}
+	return os.Rename(unfinished, file)
+}
+
+// reload takes what the files and the environment say now, as far as a running broker can.
+func (s *server) reload() {
+	values, err := settings.Load(s.from)
+	if err == nil {
+		err = s.take(values)
+	}
+	if err != nil {
+		s.logger.Error().Err(err).Msg("the settings stay as they are")
+	}
+}
+
+func (s *server) take(values *settings.Values) error {
+	config, err := configure(values, nil)
+	if err != nil {
+		return err
+	}
+	changed, waiting := s.values.Difference(values)
+	if err := s.journal.reload(values); err != nil {
+		return err
+	}
+	if err := s.broker.Reload(config); err != nil {
+		return err
+	}
+	for _, v := range changed {
+		s.logger.Info().Str("setting", v.Key).Str("value", v.Shown()).Msg("taken")
+	}
+	for _, v := range waiting {
+		s.logger.Warn().Str("setting", v.Key).Str("value", v.Shown()).Msg("holds from the next start on")
+	}
+	for _, warning := range values.Warnings {
+		s.logger.Warn().Msg(warning)
+	}
+	if len(waiting) == 0 {
+		s.values = values
+	}
+	s.logger.Info().Msg("settings read again")
+	return nil
+}
+
+// close ends what is open, the last first.
+func (s *server) close() (err error) {
+	for i := len(s.closeAll) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closeAll[i]())
+	}
+	return err
+}
+
+// fatal ends the process: its state can no longer be relied on.
+func (s *server) fatal(err error) {
+	s.logger.Error().Err(err).Msg("the broker cannot go on")
+	fmt.Fprintln(os.Stderr, "warren:", err)
+	os.Exit(1)
+}
+
+// openStore opens the data directory and lets the broker keep its messages and metadata there.
+func (s *server) openStore(ctx context.Context, dir string, config *broker.Config) error {
+	opened, err := store.Open(dir, store.Options{
+		Fatal: config.Fatal, Log: func(format string, args ...any) { s.logger.Error().Msgf("store: "+format, args...) },
+	})
+	if err != nil {
+		return err
+	}
+	s.closeAll = append(s.closeAll, opened.Close)
+	metadata, err := metadb.Open(ctx, opened)
+	if err != nil {
+		return err
+	}
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	host := raftlog.NewHost(raftlog.Options{
+		Node: config.Node, Store: opened, Clock: config.Clock, Fatal: config.Fatal, Logger: s.journal.Area("ra"),
+	})
+	s.closeAll = append(s.closeAll, host.Close)
+	config.Meta, config.Log = metadata, host
+	return nil
+}
