@@ -12,6 +12,7 @@ import (
 	"github.com/warrenmq/warren/broker/matching"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/routing"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -21,12 +22,15 @@ type Publisher struct {
 	*Door
 	principal auth.Principal
 	vhost     string
+	Board     *stats.Board // takes the counts of exchanges, if it is not nil
 	catalog   func() *topology.Catalog
 
 	seen   *topology.Catalog // what follows is true of it
 	known  map[string]*known
 	last   *known
 	routes int
+
+	counted []*known // with something to show
 }
 
 // known is an exchange that may be published to.
@@ -36,6 +40,8 @@ type known struct {
 	routes  map[string]*routing.Route
 	lastKey string
 	last    *routing.Route
+	shared  *stats.Shared
+	in, out uint64 // messages and copies since the last FlushCounts
 }
 
 // routesKept bounds the routes a session remembers; then it begins anew.
@@ -150,4 +156,31 @@ func (p *Publisher) Publish(channel uint16, number uint64, r *routing.Route, m *
 		}
 	}
 	return answers, nil
+}
+
+// Count notes a message that takes a route from the exchange that Exchange gave last.
+func (p *Publisher) Count(r *routing.Route) {
+	k := p.last
+	if k.in == 0 {
+		p.counted = append(p.counted, k)
+	}
+	k.in++
+	for i := range r.Groups {
+		k.out += uint64(len(r.Groups[i].Queues))
+	}
+}
+
+// FlushCounts shows what was counted since the last time.
+func (p *Publisher) FlushCounts() {
+	for _, k := range p.counted {
+		if k.shared == nil && p.Board != nil {
+			k.shared = p.Board.Exchange(p.vhost, k.Name)
+		}
+		if k.shared != nil {
+			k.shared.Add(&stats.Counts{stats.PublishIn: k.in, stats.PublishOut: k.out})
+		}
+		k.in, k.out = 0, 0
+	}
+	clear(p.counted)
+	p.counted = p.counted[:0]
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -66,12 +67,16 @@ func (w *writer) take(o *outlet, from, to uint64, a *ack) {
 			number := chunk.Item.number + uint64(skip)
 			w.settle(c, number, number+uint64(n)-1, a)
 			o.sent -= n
+			if a.method == protocol.BasicAckID {
+				w.count(o, stats.Ack, n)
+			}
 			if skip+n >= 64 {
 				return
 			}
 			taken = taken >> (skip + n) << (skip + n)
 		}
 	})
+	w.mark(o)
 	if o.limit > 0 {
 		w.release(o)
 	}
@@ -133,6 +138,7 @@ func (w *writer) giveBack(o *outlet, cause queue.Cause) {
 		holders[c] = chunk.Item.number + uint64(bits.Len64(taken)) - 1
 	})
 	o.sent = 0
+	w.mark(o)
 	for c, last := range holders {
 		w.propose(c.group, &queue.Return{Consumer: c.id, To: last, Cause: cause})
 		if c.gone && c.unacked == 0 {

@@ -3,6 +3,7 @@ package session
 import (
 	"sync/atomic"
 
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -25,6 +26,10 @@ type channel struct {
 
 	parked bool   // waits for an answer
 	frames []byte // that came meanwhile
+
+	tally   *tally
+	counts  stats.Counts // since the last burst
+	counted bool
 
 	failed atomic.Bool // channel.close was sent; either half sets it
 }
@@ -58,7 +63,7 @@ func (r *reader) newChannel(f protocol.Frame) error {
 		r.refuse(refusal, 0)
 		return nil
 	}
-	c := &channel{number: f.Channel, base: r.lives << livesShift}
+	c := &channel{number: f.Channel, base: r.lives << livesShift, tally: r.openTally(f.Channel)}
 	c.next = c.base + 1
 	r.lives++
 	r.channels[c.number] = c

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -174,6 +175,7 @@ func (w *writer) flushConfirms(o *outlet) {
 		return
 	}
 	for _, s := range joinSpans(c.fresh) {
+		w.count(o, stats.Confirm, int(s.last-s.first+1))
 		if s.first == c.lowest && len(c.nacks) == 0 {
 			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicAck{DeliveryTag: s.last - o.base, Multiple: s.last > s.first})
 			c.advance()
@@ -184,6 +186,8 @@ func (w *writer) flushConfirms(o *outlet) {
 		}
 	}
 	for _, s := range c.nacks {
+		o.nacked += s.last - s.first + 1
+		w.mark(o)
 		for number := s.first; number <= s.last; number++ {
 			w.out = protocol.AppendMethodFrame(w.out, o.number, &protocol.BasicNack{DeliveryTag: number - o.base, Requeue: true})
 		}

@@ -214,6 +214,7 @@ func (r *reader) publish(c *channel) {
 		ct.body = nil
 		return
 	}
+	r.count(c, route)
 	if c.tx != nil {
 		c.tx.publish(r, c, route, m)
 	} else {

@@ -178,6 +178,7 @@ func (r *reader) queueDeclare(c *channel, m *protocol.QueueDeclare) {
 		r.fail(c, asRefusal(err), m.ID())
 		return
 	}
+	r.env.Registry.Board.Churn.QueuesDeclared.Add(1)
 	c.queue, c.named = q.Name, true
 	answer.Queue = q.Name
 	r.own(q)

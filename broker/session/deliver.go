@@ -5,6 +5,7 @@ import (
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -122,6 +123,10 @@ func (w *writer) hand(c *consumer, e *group.Event) {
 	first := o.next
 	o.next += uint64(e.Count)
 	c.seen = e.Number + uint64(e.Count) - 1
+	w.count(o, c.handedOver(e.NoAck), int(e.Count))
+	if e.Redelivered {
+		w.count(o, stats.Redeliver, int(e.Count))
+	}
 	if e.NoAck {
 		return
 	}
@@ -228,6 +233,7 @@ func tooSlow(c *consumer, ms int64) *protocol.Error {
 
 func (w *writer) dropConsumer(c *consumer) {
 	c.gone = true
+	w.mark(c.outlet)
 	if c.outlet.consumers[c.tag] == c {
 		delete(c.outlet.consumers, c.tag)
 	}

@@ -117,6 +117,7 @@ func (r *reader) start() error {
 		return unexpected("starting", m)
 	}
 	r.client = readClientProperties(ok.ClientProperties)
+	r.mechanism = ok.Mechanism
 	r.principal, err = r.env.Authority.Login(ok.Mechanism, []byte(ok.Response), r.conn.RemoteAddr())
 	if err != nil {
 		return r.refuseLogin(ok.Mechanism, err)
@@ -228,13 +229,16 @@ func (r *reader) open() error {
 		refusal.Method = m.ID()
 		return refusal
 	}
-	r.vhost = wish.VirtualHost
+	r.vhost, r.totals = wish.VirtualHost, r.env.Registry.Board.VHost(wish.VirtualHost)
 	r.publisher = dispatch.NewPublisher(r.door, r.principal, r.vhost, r.env.Editor.Catalog)
+	r.publisher.Board = r.env.Registry.Board
 	r.producer = producerID(r.client.producer, r.principal.Name(), r.vhost)
 	r.write(0, &protocol.ConnectionOpenOk{})
 	heartbeat := r.heartbeat
 	r.writer.box.order(func(w *writer) { w.heartbeat, w.wrote = heartbeat, time.Now() })
-	r.logger.Info().Str("user", r.principal.Name()).Str("vhost", r.vhost).Str("name", r.client.name).Msg("connection open")
+	if !r.local {
+		r.logger.Info().Str("user", r.principal.Name()).Str("vhost", r.vhost).Str("name", r.client.name).Msg("connection open")
+	}
 	return nil
 }
 

@@ -126,6 +126,8 @@ func (r *reader) basicQos(c *channel, m *protocol.BasicQos) {
 	} else {
 		c.prefetch, c.globalPrefetch, limit = limit, 0, 0
 	}
+	c.tally.prefetch.Store(uint32(c.prefetch))
+	c.tally.global.Store(uint32(c.globalPrefetch))
 	r.before(func(w *writer) {
 		w.limitOutlet(c.number, limit)
 		w.reply(c.number, &protocol.BasicQosOk{})
@@ -138,6 +140,7 @@ func (r *reader) confirmSelect(c *channel, m *protocol.ConfirmSelect) {
 		return
 	}
 	c.confirm = true
+	c.tally.confirm.Store(true)
 	if !m.NoWait {
 		r.reply(c, &protocol.ConfirmSelectOk{})
 	}

@@ -4,13 +4,14 @@ import (
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/protocol"
 )
 
 // outlet is a channel as its writer sees it. owner: writer
 type outlet struct {
 	number    uint16
-	channel   *channel // only failed may be touched here
+	channel   *channel // only failed and tally may be touched here
 	consumers map[string]*consumer
 	unacked   ledger.Ledger[delivered]
 	base      uint64 // see channel
@@ -20,9 +21,12 @@ type outlet struct {
 	tx        *txAcks
 	limit     uint16 // unacked messages of all consumers together; 0: none
 	waiting   []heldBack
-	sent      int    // unacked messages that count toward limit
-	reply     string // tag of the consumer that waits for direct replies
-	left      bool   // what it held was given back: nothing is delivered any more
+	sent      int          // unacked messages that count toward limit
+	reply     string       // tag of the consumer that waits for direct replies
+	counts    stats.Counts // since the last round
+	nacked    uint64       // the same, of publishes that were refused
+	counted   bool
+	left      bool // what it held was given back: nothing is delivered any more
 	closed    bool
 }
 
@@ -236,6 +240,7 @@ func (w *writer) abandon(o *outlet, then func()) {
 		}
 	}
 	clear(o.consumers)
+	w.mark(o)
 	o.unacked, o.waiting, o.sent = ledger.Ledger[delivered]{}, nil, 0
 	o.confirms = confirms{}
 	done()

@@ -24,9 +24,10 @@ type reader struct {
 	acks     []ack    // of the order being gathered
 	settled  bool     // the groups have been told of all acks before
 	partial  []*channel
-	kept     int       // bytes kept for parked channels
-	deadline time.Time // for the next octets; zero: none
-	armed    bool      // the socket knows deadline
+	counted  []*channel // published in this burst
+	kept     int        // bytes kept for parked channels
+	deadline time.Time  // for the next octets; zero: none
+	armed    bool       // the socket knows deadline
 
 	door      *dispatch.Door // of the publisher half
 	publisher *dispatch.Publisher
@@ -94,6 +95,7 @@ func (r *reader) burst() error {
 		r.in.skip(n)
 	}
 	r.detach()
+	r.flushCounts()
 	return r.handIn()
 }
 
@@ -288,6 +290,7 @@ func (r *reader) afterFailure(c *channel, f protocol.Frame) {
 func (r *reader) dropChannel(c *channel) {
 	r.forgetReplies(c)
 	delete(r.channels, c.number)
+	r.closeTally(c.number, c.tally)
 	r.env.Registry.closeChannels(r.Session, 1)
 	if r.last == c {
 		r.last = nil

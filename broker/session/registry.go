@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -12,6 +13,7 @@ import (
 // Registry is the open connections of a node, and the limits on their number.
 type Registry struct {
 	Limit int // connections on the node; 0: no limit
+	Board *stats.Board
 
 	mu       sync.Mutex
 	arriving map[*Session]struct{} // not open yet
@@ -25,7 +27,7 @@ type Registry struct {
 // NewRegistry makes an empty registry.
 func NewRegistry(limit int) *Registry {
 	return &Registry{
-		Limit: limit, arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, vhost: map[string]int{},
+		Limit: limit, Board: stats.NewBoard(), arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, vhost: map[string]int{},
 		user: map[string]int{}, channels: map[string]int{},
 	}
 }
@@ -49,6 +51,10 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 	if g.closed != nil {
 		return g.closed
 	}
+	if s.local {
+		s.entered = vhost
+		return nil
+	}
 	if g.Limit > 0 && len(g.open) >= g.Limit {
 		return protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
 	}
@@ -65,6 +71,7 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 	g.vhost[vhost]++
 	g.user[user]++
 	s.entered = vhost
+	g.Board.Churn.ConnectionsCreated.Add(1)
 	return nil
 }
 
@@ -77,6 +84,7 @@ func (g *Registry) leave(s *Session) {
 		return
 	}
 	delete(g.open, s)
+	g.Board.Churn.ConnectionsClosed.Add(1)
 	count(g.vhost, s.entered, 1)
 	count(g.user, s.principal.Name(), 1)
 	count(g.channels, s.principal.Name(), s.opened)
@@ -91,6 +99,9 @@ func count(m map[string]int, name string, n int) {
 
 // openChannel counts a channel, or says that its user has too many, on all connections together.
 func (g *Registry) openChannel(c *topology.Catalog, s *Session) *protocol.Error {
+	if s.local {
+		return nil
+	}
 	name := s.principal.Name()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -106,6 +117,9 @@ func (g *Registry) openChannel(c *topology.Catalog, s *Session) *protocol.Error 
 
 // closeChannels counts channels that are closed.
 func (g *Registry) closeChannels(s *Session, n int) {
+	if s.local {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.opened -= n

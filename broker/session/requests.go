@@ -5,6 +5,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -42,6 +43,7 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 	c.tag, c.noAck, c.prefetch, c.timeoutMs = tag, wish.NoAck, int(wish.prefetch), wish.timeoutMs
 	c.prefix = protocol.NewDeliverPrefix(o.number, tag)
 	o.consumers[tag] = c
+	w.mark(o)
 	request := w.request(func(e group.Event) {
 		w.resume(o.number)
 		w.attached(o, c, wish, e.Outcome)
@@ -108,6 +110,7 @@ func (w *writer) cancel(ch *channel, tag string, noWait bool) {
 		return
 	}
 	delete(o.consumers, tag)
+	w.mark(o)
 }
 
 // detach takes a consumer off its queue; then is called once the queue knows, unless detach gives false.
@@ -153,6 +156,7 @@ func (w *writer) gotNothing(o *outlet, c *consumer, e *group.Event) {
 	switch {
 	case e.Kind == queue.Got:
 	case e.Outcome == queue.Empty:
+		w.count(o, stats.GetEmpty, 1)
 		w.reply(o.number, &protocol.BasicGetEmpty{})
 	case e.Outcome == queue.SingleActive:
 		w.refuseMethod(o, protocol.ResourceLocked("cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not supported by <<\"quorum\">> queues with single active consumer", c.name, w.vhost), protocol.BasicGetID)

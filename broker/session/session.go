@@ -32,6 +32,7 @@ import (
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -78,7 +79,8 @@ const deliveryWindow = 1 << 20
 // Session is one connection.
 type Session struct {
 	env    *Env
-	conn   net.Conn
+	conn   *traffic
+	local  bool   // the broker itself is the client: nobody counts it
 	id     uint64 // of the consumer half; the publisher half is id+1
 	logger zerolog.Logger
 	reader reader
@@ -89,6 +91,9 @@ type Session struct {
 	entered    string // vhost that counts the connection; guarded by the registry, as is
 	opened     int    // channels that the user's limit counts
 	client     clientProperties
+	mechanism  string // it logged in with
+	began      time.Time
+	totals     *stats.Shared // of the vhost
 	frameMax   uint32
 	channelMax uint16
 	heartbeat  time.Duration // as the reader has it
@@ -100,7 +105,8 @@ type Session struct {
 	ended   chan struct{}
 
 	mu      sync.Mutex
-	resumed []uint16    // channels whose answer has come
+	resumed []uint16 // channels whose answer has come
+	tallies map[uint16]*tally
 	over    bool        // the session ends: nobody waits any more
 	parked  atomic.Bool // the reader keeps frames of some channel
 	room    *sync.Cond  // with mu: something was resumed
@@ -109,12 +115,22 @@ type Session struct {
 // New makes a session for an accepted connection. Serve runs it.
 func New(env *Env, conn net.Conn) *Session {
 	id := env.Numbers.Add(2)
-	s := &Session{env: env, conn: conn, id: id, torn: make(chan struct{}), written: make(chan struct{}), ended: make(chan struct{})}
+	s := &Session{
+		env: env, conn: &traffic{Conn: conn}, id: id, began: time.Now(), tallies: map[uint16]*tally{},
+		torn: make(chan struct{}), written: make(chan struct{}), ended: make(chan struct{}),
+	}
 	s.room = sync.NewCond(&s.mu)
 	s.logger = env.Logger.With().Uint64("conn", id).Str("peer", conn.RemoteAddr().String()).Logger()
 	s.frameMax = protocol.FrameMinSize
 	s.reader.init(s)
 	s.writer.init(s)
+	return s
+}
+
+// NewLocal is New for a connection from within the broker, which counts towards no limit and is not shown.
+func NewLocal(env *Env, conn net.Conn) *Session {
+	s := New(env, conn)
+	s.local = true
 	return s
 }
 
@@ -138,9 +154,12 @@ func (s *Session) Serve() {
 		s.salvage()
 	}
 	s.env.Registry.leave(s)
+	s.closeTallies()
 	s.env.Inboxes.Remove(s.id)
 	s.env.Inboxes.Remove(s.id + 1)
-	s.logger.Info().Str("user", s.principal.Name()).Msg("connection closed")
+	if !s.local {
+		s.logger.Info().Str("user", s.principal.Name()).Msg("connection closed")
+	}
 }
 
 // guard runs one half. A bug in it ends this connection and no other.

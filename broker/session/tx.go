@@ -34,6 +34,7 @@ func (r *reader) txSelect(c *channel) {
 	}
 	if c.tx == nil {
 		c.tx = &transaction{batches: map[uint64]*queue.Batch{}}
+		c.tally.transactional.Store(true)
 	}
 	r.order(func(w *writer) {
 		if o := w.outlet(c.number); o != nil && o.tx == nil {

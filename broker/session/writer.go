@@ -21,6 +21,7 @@ type writer struct {
 	numbers   uint32 // consumers and requests given out
 	requests  map[uint32]func(group.Event)
 	touched   []*outlet   // with confirms to be sent
+	counted   []*outlet   // with counts to be shown
 	thirsty   []*consumer // whose window is to be renewed
 	exclusive map[uint64]struct{}
 	settling  settling
@@ -166,6 +167,7 @@ func (w *writer) finish() {
 		w.flushConfirms(o)
 	}
 	w.touched = w.touched[:0]
+	w.flushCounts()
 	w.write()
 	w.renew()
 	w.flush()
