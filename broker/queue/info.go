@@ -15,7 +15,7 @@ func (s *Set) Counts(id ID) (c Counts, ok bool) {
 	if q == nil {
 		return c, false
 	}
-	return Counts{Ready: uint64(q.ready + q.waiting.count + q.stream.count()), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers))}, true
+	return q.counts(), true
 }
 
 // Ready visits the places of a queue's ready messages that were never delivered, oldest first within a priority, until
