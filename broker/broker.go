@@ -121,7 +121,9 @@ func (b *Broker) watch(memory, disk uint64) {
 	if disk == 0 {
 		b.alarms.Set(limits.Disk, false)
 	}
-	b.sessions.Go(func() { monitor.Run(ctx) })
+	if memory > 0 || disk > 0 {
+		b.sessions.Go(func() { monitor.Run(ctx) })
+	}
 }
 
 func (b *Broker) startGroups() error {
@@ -134,7 +136,7 @@ func (b *Broker) startGroups() error {
 	authority.SetLimits(c.LoginLimits)
 	env := &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
-		Logger: c.area("connection"), Numbers: numbers, Authority: authority,
+		Logger: c.area("connection"), Numbers: numbers, Authority: authority, Nack: c.Nack,
 	}
 	env.GlobalQoS = !b.editor.Forbidden["global_qos"]
 	b.env.Store(env)
@@ -214,6 +216,14 @@ func (b *Broker) accept(l *listen.Listener) {
 // serve talks to a client until one of the two has enough.
 func (b *Broker) serve(l *listen.Listener, conn net.Conn) {
 	env := b.env.Load()
+	if wrap := b.config.Wrap; wrap != nil {
+		wrapped := wrap(conn)
+		if wrapped == nil {
+			_ = conn.Close()
+			return
+		}
+		conn = wrapped
+	}
 	ready, err := l.Prepare(b.running, conn)
 	if err != nil {
 		env.Logger.Warn().Err(err).Str("peer", conn.RemoteAddr().String()).Msg("connection refused")
@@ -242,6 +252,13 @@ func (b *Broker) Listeners() (list []Listener) {
 	}
 	return list
 }
+
+// Tick lets all groups look at the clock. It is for clocks that are moved by hand: what is due is done before any command
+// that comes later.
+func (b *Broker) Tick() { b.groups.tick() }
+
+// Alarms are the broker's: who raises one holds publishers back.
+func (b *Broker) Alarms() *limits.Alarms { return &b.alarms }
 
 // Reload takes what of a Config a running broker can take: Session for the connections to come, LoopbackOnly, LoginLimits,
 // MemoryLimit, DiskFreeLimit. Everything else stays.

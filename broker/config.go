@@ -81,6 +81,11 @@ type Config struct {
 	// Clock gives milliseconds since the epoch. Default: the machine's clock at the start, and from then on its monotonic
 	// clock, so that setting the clock expires nothing.
 	Clock func() int64
+	// Wrap is given every connection before anybody talks on it, and gives it back, perhaps wrapped, or nil to close it.
+	// It is for tests.
+	Wrap func(net.Conn) net.Conn
+	// Nack is asked for every message that wants a confirm, and makes the answer basic.nack. It is for tests.
+	Nack func() bool
 	// Fatal is called when the broker cannot go on. Default: panic.
 	Fatal func(error)
 }

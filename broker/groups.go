@@ -138,6 +138,13 @@ func (g *groups) deadLetters(from *group.Group, id queue.ID) {
 	f.Wake(id)
 }
 
+// tick lets the machines look at the clock.
+func (g *groups) tick() {
+	for _, opened := range g.open {
+		opened.Tick()
+	}
+}
+
 func (g *groups) close() error {
 	g.mu.Lock()
 	for _, f := range g.forwarders {

@@ -163,10 +163,11 @@ func (g *Group) wakeAt(at int64) {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
-	g.timer = time.AfterFunc(wait, g.tick)
+	g.timer = time.AfterFunc(wait, g.Tick)
 }
 
-func (g *Group) tick() {
+// Tick lets the machine do what is due by now.
+func (g *Group) Tick() {
 	var b queue.Batch
 	b.Add(&queue.Tick{})
 	if err := g.Propose(oplog.Batch{Data: b.Bytes()}); err != nil {

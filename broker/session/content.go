@@ -229,6 +229,10 @@ func (r *reader) send(c *channel, route *routing.Route, m *message.Message) {
 	if c.confirm {
 		number = c.next
 		c.next++
+		if r.env.Nack != nil && r.env.Nack() {
+			r.order(func(w *writer) { w.refusedPublish(c.number, number, 1) })
+			return
+		}
 	}
 	if route.Unroutable && c.content.Mandatory {
 		r.giveBack(c, m)

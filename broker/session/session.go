@@ -57,6 +57,7 @@ type Env struct {
 	Alarms    *limits.Alarms
 	Replies   *Replies
 	Numbers   *atomic.Uint64 // of sessions; a session takes two
+	Nack      func() bool    // a message that wants a confirm is refused instead; nil is never, as it is outside of tests
 }
 
 // Settings are what a connection is offered and bounded by.

@@ -68,6 +68,7 @@ var rooms = []room{
 	{"broker/management", "protocol broker/message broker/queue broker/topology broker/routing broker/stats broker/audit broker/auth" +
 		" broker/limits broker/usage broker/group broker/dispatch", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
+	{"broker/brokertest", "broker broker/limits", engines},
 
 	{"compat-tests/...", "compat-tests/...", ""},
 	{"cmd/...", "...", ""},
