@@ -101,20 +101,26 @@ var listening = regexp.MustCompile(`started TCP listener on (\S+)`)
 func run(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
 	p := launch(t, dir, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	eventually(t, "the broker is ready", func() bool {
-		select {
-		case <-p.exited:
-			t.Fatalf("the broker has ended: %s%s", p.stdout.String(), p.stderr.String())
-		default:
-		}
-		return strings.Contains(p.stdout.String(), "Server startup complete")
-	})
+	p.ready()
 	m := listening.FindStringSubmatch(p.stdout.String())
 	if m == nil {
 		t.Fatalf("no address in %s", p.stdout.String())
 	}
 	p.addr = m[1]
 	return p
+}
+
+// ready waits until the broker says that it is.
+func (p *process) ready() {
+	p.t.Helper()
+	eventually(p.t, "the broker is ready", func() bool {
+		select {
+		case <-p.exited:
+			p.t.Fatalf("the broker has ended: %s%s", p.stdout.String(), p.stderr.String())
+		default:
+		}
+		return strings.Contains(p.stdout.String(), "Server startup complete")
+	})
 }
 
 // dial connects as an application does.
