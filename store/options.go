@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,16 +16,20 @@ const (
 )
 
 // pebbleOptions are Pebble's options for a log of large values that are written once, read soon, and dropped in ranges.
-func pebbleOptions(o *Options, lock *pebble.Lock) *pebble.Options {
+// docs/design/004-store-options.md has the measurements behind them.
+func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCache
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = defaultMemTable
 	}
+	r := &reports{log: o.Log}
 	p := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          d,
 		Lock:                        lock,
+		ReadOnly:                    o.ReadOnly,
+		ErrorIfNotExists:            o.ReadOnly,
 		CacheSize:                   o.CacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                o.MemTableBytes,
@@ -32,7 +38,8 @@ func pebbleOptions(o *Options, lock *pebble.Lock) *pebble.Options {
 		BytesPerSync:                1 << 20,
 		MaxOpenFiles:                1000,
 		FlushDelayDeleteRange:       10 * time.Second,
-		Logger:                      quiet{o.Log},
+		Logger:                      chat{r, d.failure},
+		EventListener:               listener(r, d.failure),
 	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
@@ -44,20 +51,37 @@ func pebbleOptions(o *Options, lock *pebble.Lock) *pebble.Options {
 	return p
 }
 
-// quiet passes Pebble's errors on and drops its chat.
-type quiet struct {
-	log func(format string, args ...any)
-}
-
-func (quiet) Infof(string, ...any) {}
-
-func (q quiet) Errorf(format string, args ...any) {
-	if q.log != nil {
-		q.log(format, args...)
+// listener hears what Pebble does in the background. What cannot be read because it is damaged does not end the process:
+// what is whole goes on being served. Everything else does.
+func listener(r *reports, f *failure) *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			switch {
+			case errors.Is(err, pebble.ErrCancelledCompaction), errors.Is(err, pebble.ErrClosed):
+			case pebble.IsCorruptionError(err):
+				r.say("%v", Explain(err))
+			default:
+				f.happened(fmt.Errorf("maintaining the data directory failed: %w", err))
+			}
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			r.say("%v: file %s: %s", ErrDamaged, info.Path, oneLine(info.Details))
+		},
 	}
 }
 
-func (q quiet) Fatalf(format string, args ...any) {
-	q.Errorf(format, args...)
-	bug(format, args...)
+// chat is Pebble's logger: errors are passed on, talk is dropped, and what is fatal to Pebble is fatal.
+type chat struct {
+	reports *reports
+	failure *failure
+}
+
+func (chat) Infof(string, ...any) {}
+
+func (c chat) Errorf(format string, args ...any) { c.reports.say(format, args...) }
+
+// Fatalf does not return: Pebble relies on that.
+func (c chat) Fatalf(format string, args ...any) {
+	c.failure.happened(fmt.Errorf("the data directory can no longer be used: "+format, args...))
+	select {}
 }

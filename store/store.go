@@ -1,13 +1,14 @@
 // Package store owns a data directory: Pebble, its options, and the committer.
 //
-//  1. Open opens the directory, checks its format version, and holds it against other processes.
+//  1. Open opens the directory, checks that all that was synced is there and in a format it knows, and holds the directory
+//     against other processes.
 //  2. Commit applies a batch at once and calls back when it is on the disk. All batches that wait at the same moment share
 //     one sync, and the next sync begins as soon as the last has ended: there is no timer.
 //  3. A write or sync that fails ends the process, through Options.Fatal: what was confirmed must be true.
+//  4. What is damaged is named by file and place: ErrDamaged. Nothing is cut off in silence.
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +16,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/warrenmq/warren/store/keys"
 )
 
 // Options are how a directory is opened.
@@ -27,16 +26,21 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is the size of one memtable. Default 32 MiB.
 	MemTableBytes uint64
-	// Fatal is called when a write failed. Default: panic. It should not return.
+	// Fatal is called, once, when a write failed. Default: panic. It should not return.
 	Fatal func(error)
-	// Log takes Pebble's own messages, if they matter. Default: dropped.
+	// Log takes what an operator has to know: damage, and Pebble's own errors. Default: dropped.
 	Log func(format string, args ...any)
+	// ReadOnly opens a directory for looking alone; nothing in it is changed. It has to exist.
+	ReadOnly bool
 }
 
 // Store is an open data directory. It is safe for concurrent use.
 type Store struct {
-	DB    *pebble.DB
-	fatal func(error)
+	DB       *pebble.DB
+	dir      string
+	failure  *failure
+	readOnly bool
+	synced   *syncedMark
 
 	mu      sync.Mutex // keeps commits in the order of their callbacks
 	pending chan commit
@@ -64,10 +68,38 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(err error) { bug("%v", err) }
 	}
-	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("making the data directory %s: %w", dir, err)
+	if err := makeDir(dir, &o); err != nil {
+		return nil, err
 	}
-	lock, err := pebble.LockDirectory(dir, o.FS)
+	lock, err := lockDir(dir, o.FS)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(dir, &o, lock)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if !o.ReadOnly {
+		s.syncing.Go(s.sync)
+	}
+	return s, nil
+}
+
+func makeDir(dir string, o *Options) error {
+	if o.ReadOnly {
+		if _, err := o.FS.Stat(dir); err != nil {
+			return fmt.Errorf("the data directory: %w", err)
+		}
+		return nil
+	}
+	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("making the data directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+func lockDir(dir string, fsys vfs.FS) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, fsys)
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &path): // the lock's file could not even be made
@@ -75,30 +107,59 @@ func Open(dir string, o Options) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)
 	}
-	db, err := pebble.Open(dir, pebbleOptions(&o, lock))
+	return lock, nil
+}
+
+func open(dir string, o *Options, lock *pebble.Lock) (*Store, error) {
+	promised, whole, err := uint64(0), func() error { return nil }, error(nil)
+	if !o.ReadOnly {
+		if promised, whole, err = beforeOpen(o.FS, dir); err != nil {
+			return nil, fmt.Errorf("opening the data directory %s: %w", dir, err)
+		}
+	}
+	s := &Store{dir: dir, readOnly: o.ReadOnly, failure: &failure{fatal: o.Fatal}, pending: make(chan commit, pendingMax)}
+	d := &disk{FS: o.FS, failure: s.failure}
+	if s.DB, err = pebble.Open(dir, pebbleOptions(o, d, lock)); err != nil {
+		return nil, fmt.Errorf("opening the data directory %s: %w", dir, explainOpen(o.FS, dir, err))
+	}
+	if o.ReadOnly {
+		err = s.checkVersion(dir)
+	} else {
+		err = s.afterOpen(dir, promised)
+	}
+	if err == nil {
+		err = whole()
+	}
+	if err == nil && !o.ReadOnly {
+		s.synced, err = openSynced(d, dir)
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the data directory %s: %w", dir, err), lock.Close())
+		return nil, errors.Join(err, s.DB.Close())
 	}
-	s := &Store{DB: db, fatal: o.Fatal, pending: make(chan commit, pendingMax)}
-	if err := s.checkVersion(dir); err != nil {
-		return nil, errors.Join(err, db.Close(), lock.Close())
-	}
-	s.syncing.Go(s.sync)
 	return s, nil
 }
 
-// checkVersion refuses a directory in a format that this program does not know.
-func (s *Store) checkVersion(dir string) error {
-	value, ok, err := s.Get(keys.FormatVersion)
-	switch {
-	case err != nil:
+// explainOpen adds the place to damage in the write-ahead log, which Pebble's error does not tell.
+func explainOpen(fsys vfs.FS, dir string, err error) error {
+	if !pebble.IsCorruptionError(err) {
 		return err
-	case !ok:
-		return s.DB.Set(keys.FormatVersion, binary.LittleEndian.AppendUint32(nil, keys.Version), pebble.NoSync)
-	case len(value) != 4 || binary.LittleEndian.Uint32(value) != keys.Version:
-		return fmt.Errorf("the data directory %s has format version %x, this program knows version %d only", dir, value, keys.Version)
 	}
-	return nil
+	files, walErr := readWALs(fsys, dir)
+	if walErr != nil {
+		return Explain(err)
+	}
+	for i := range files {
+		if f := &files[i]; f.Damage != nil {
+			return f.Damage
+		}
+	}
+	for i := range files[:max(len(files)-1, 0)] {
+		if f := &files[i]; f.Torn { // only the newest file may end like that
+			return fmt.Errorf("%w: file %s, offset %d: the records end here, and newer files of the log say that there were more",
+				ErrDamaged, f.Path, f.Whole)
+		}
+	}
+	return Explain(err)
 }
 
 // Get reads a value, which is the caller's. ok is false if there is no such key.
@@ -108,7 +169,7 @@ func (s *Store) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, Explain(err)
 	}
 	value = append([]byte(nil), borrowed...)
 	return value, true, closer.Close()
@@ -123,7 +184,7 @@ func (s *Store) Commit(b *pebble.Batch, done func()) {
 		return // the process ends: nobody is told that it lasts
 	}
 	if err := s.DB.ApplyNoSyncWait(b, pebble.Sync); err != nil {
-		s.fatal(fmt.Errorf("writing to the data directory failed: %w", err))
+		s.failure.happened(fmt.Errorf("writing to the data directory failed: %w", err))
 		return
 	}
 	s.pending <- commit{batch: b, done: done}
@@ -132,23 +193,41 @@ func (s *Store) Commit(b *pebble.Batch, done func()) {
 // CommitLazily applies a batch that rides to the disk with the next that is synced.
 func (s *Store) CommitLazily(b *pebble.Batch) {
 	if err := s.DB.Apply(b, pebble.NoSync); err != nil {
-		s.fatal(fmt.Errorf("writing to the data directory failed: %w", err))
+		s.failure.happened(fmt.Errorf("writing to the data directory failed: %w", err))
 	}
 	_ = b.Close()
 }
 
-// sync waits for the syncs in order and calls back.
+// sync waits for the syncs in order, notes how far they reach, and calls back.
 func (s *Store) sync() {
-	for c := range s.pending {
-		if err := c.batch.SyncWait(); err != nil {
-			s.fatal(fmt.Errorf("syncing the data directory failed: %w", err))
-			return
+	failed := false
+	for c := range s.pending { // to the end: whoever commits must not be stuck
+		if failed {
+			continue
+		}
+		err := c.batch.SyncWait()
+		if err == nil {
+			err = s.synced.note(endOf(c.batch))
+		}
+		if err != nil {
+			failed = true
+			s.failure.happened(fmt.Errorf("syncing the data directory failed: %w", err))
+			continue
 		}
 		_ = c.batch.Close()
 		if c.done != nil {
 			c.done()
 		}
 	}
+}
+
+// Checkpoint makes a consistent copy of the directory in dir, which must not exist: all that was committed before is in
+// it. Files that do not change any more are linked, not copied, where the file system can.
+func (s *Store) Checkpoint(dir string) error {
+	if err := s.DB.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("copying the data directory %s to %s: %w", s.dir, dir, Explain(err))
+	}
+	return nil
 }
 
 // Close waits for what is pending and closes the directory.
@@ -162,7 +241,19 @@ func (s *Store) Close() error {
 	}
 	close(s.pending)
 	s.syncing.Wait()
-	return s.DB.Close()
+	err := s.DB.Close()
+	if s.synced != nil {
+		err = errors.Join(err, s.synced.file.Close())
+	}
+	return err
 }
+
+// failure ends the process, once, with one error: what fails behind it has the same cause.
+type failure struct {
+	fatal func(error)
+	once  sync.Once
+}
+
+func (f *failure) happened(err error) { f.once.Do(func() { f.fatal(err) }) }
 
 func bug(format string, values ...any) { panic("store: " + fmt.Sprintf(format, values...)) }

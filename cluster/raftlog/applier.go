@@ -2,7 +2,6 @@ package raftlog
 
 import (
 	"fmt"
-	"io"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
@@ -17,15 +16,13 @@ type applier struct {
 	member   *member
 	machine  oplog.Machine
 	segments entries.Segments
-	cache    *lru.LRU[uint64, []byte] // data of entries
-	cached   int                      // bytes in it
-	index    uint64                   // applied
+	cache    *lru.LRU[uint64, entries.Bytes] // data of entries
+	cached   int                             // bytes in it
+	index    uint64                          // applied
 	term     uint64
-	head     *entries.Head // newest snapshot
-	since    int64         // bytes applied since
-	writing  bool          // a snapshot is on its way to the disk
-	list     []oplog.Entry
-	batches  []oplog.Batch
+	compaction
+	list    []oplog.Entry
+	batches []oplog.Batch
 
 	mu      sync.Mutex // guards the inbox
 	arrived *sync.Cond
@@ -48,9 +45,10 @@ const (
 )
 
 func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
-	a := &applier{member: m, machine: machine, head: head}
+	a := &applier{member: m, machine: machine}
+	a.head = head
 	a.arrived = sync.NewCond(&a.mu)
-	cache, err := lru.NewLRU(cacheEntries, func(_ uint64, data []byte) { a.cached -= len(data) })
+	cache, err := lru.NewLRU(cacheEntries, func(_ uint64, b entries.Bytes) { a.cached -= b.Size() })
 	if err != nil {
 		bug("%v", err)
 	}
@@ -65,6 +63,7 @@ func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
 func (a *applier) reckon(head *entries.Head) {
 	a.segments.Restore(head.Segments)
 	a.machine.Live(0, ^uint64(0), func(s oplog.Span) { a.segments.Account(s.Index, int64(s.Length)) })
+	a.spared = a.segments.Dead()
 }
 
 // push hands in committed entries; responses are for raft once they have been applied.
@@ -86,6 +85,7 @@ func (a *applier) add(t task) {
 func (a *applier) stop() {
 	done := make(chan struct{})
 	a.add(task{do: func() {
+		a.ending = true
 		a.snapshot(func() { close(done) })
 	}})
 	<-done
@@ -124,7 +124,7 @@ func (a *applier) carryOut(t *task) {
 	a.member.landed(bytes)
 	a.member.worker.answered([]step{{member: a.member, messages: t.responses}})
 	a.since += bytes
-	if a.since >= a.member.host.SnapshotBytes && !a.writing {
+	if a.snapshotDue() {
 		a.snapshot(nil)
 	}
 }
@@ -148,7 +148,7 @@ func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
 		a.batches = parsed.Batches
 		parsed.Batches = parsed.Batches[before:]
 		a.list = append(a.list, parsed)
-		a.remember(a.index, data)
+		a.remember(a.index, entries.Whole(data))
 		bytes += int64(len(data))
 	}
 	if len(a.list) > 0 {
@@ -159,9 +159,9 @@ func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
 	return bytes
 }
 
-func (a *applier) remember(index uint64, data []byte) {
-	a.cached += len(data)
-	a.cache.Add(index, data)
+func (a *applier) remember(index uint64, b entries.Bytes) {
+	a.cached += b.Size()
+	a.cache.Add(index, b)
 	for a.cached > cacheBytes && a.cache.Len() > 1 {
 		a.cache.RemoveOldest()
 	}
@@ -169,57 +169,18 @@ func (a *applier) remember(index uint64, data []byte) {
 
 // read gives a span of an entry.
 func (a *applier) read(s oplog.Span) ([]byte, error) {
-	data, ok := a.cache.Get(s.Index)
+	b, ok := a.cache.Get(s.Index)
 	if !ok {
-		e, err := a.member.entries.Get(s.Index)
-		if err != nil {
+		var err error
+		if b, err = a.member.entries.Bytes(s.Index); err != nil {
+			a.member.damaged(err)
 			return nil, err
 		}
-		data = e.Data
-		a.remember(s.Index, data)
+		a.remember(s.Index, b)
 	}
-	if uint64(s.Offset)+uint64(s.Length) > uint64(len(data)) {
-		return nil, fmt.Errorf("group %d, entry %d: %w", a.member.group, s.Index, oplog.ErrGone)
-	}
-	return data[s.Offset : s.Offset+s.Length : s.Offset+s.Length], nil
-}
-
-// snapshot writes the machine's state, and frees what it makes superfluous once it is on the disk.
-func (a *applier) snapshot(done func()) {
-	if done == nil {
-		done = func() {}
-	}
-	if a.index == 0 || a.head != nil && a.head.Index == a.index {
-		done()
-		return
-	}
-	head := &entries.Head{Index: a.index, Term: a.term, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
-	b := a.member.entries.NewBatch()
-	err := a.member.entries.WriteSnapshot(b, head, a.head, func(w io.Writer) error { return a.machine.Snapshot(w) })
+	data, err := b.Read(s.Offset, s.Length)
 	if err != nil {
-		a.member.host.Fatal(fmt.Errorf("group %d: snapshot at %d: %w", a.member.group, a.index, err))
-		return
+		return nil, fmt.Errorf("group %d, entry %d: %w", a.member.group, s.Index, err)
 	}
-	a.head, a.since, a.writing = head, 0, true
-	a.member.host.Store.Commit(b, func() {
-		a.member.compacted(head.Index, head.Term)
-		a.do(func() {
-			a.writing = false
-			a.free(head.Index)
-		})
-		done()
-	})
-}
-
-// free removes the entries up to index of which nothing lives.
-func (a *applier) free(index uint64) {
-	dead := a.segments.Dead(index)
-	if len(dead) == 0 {
-		return
-	}
-	b := a.member.entries.NewBatch()
-	for _, s := range dead {
-		a.member.entries.TruncateTo(b, s.First, s.Last)
-	}
-	a.member.host.Store.CommitLazily(b)
+	return data, nil
 }

@@ -16,6 +16,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -34,6 +35,9 @@ type Options struct {
 	Workers int
 	// SnapshotBytes is after how many bytes of log a snapshot is taken, at least. Default 16 MiB.
 	SnapshotBytes int64
+	// GarbageBytes is how many bytes of the log nobody needs may lie on the disk, of all groups together and beside a part
+	// of what is needed. Default 128 MiB.
+	GarbageBytes int64
 }
 
 // Host opens logs. It is safe for concurrent use.
@@ -44,6 +48,7 @@ type Host struct {
 
 	mu   sync.Mutex
 	open map[uint64]*member
+	many atomic.Int64 // of them
 }
 
 // NewHost starts the workers.
@@ -53,6 +58,9 @@ func NewHost(o Options) *Host {
 	}
 	if o.SnapshotBytes == 0 {
 		o.SnapshotBytes = 16 << 20
+	}
+	if o.GarbageBytes == 0 {
+		o.GarbageBytes = 128 << 20
 	}
 	h := &Host{Options: o, open: map[uint64]*member{}}
 	for i := range o.Workers {
@@ -69,7 +77,8 @@ func (h *Host) start(label string, id uint64, f func()) {
 	h.running.Go(func() { pprof.Do(context.Background(), labels, func(context.Context) { f() }) })
 }
 
-// Open opens the log of a group and starts to drive its machine.
+// Open opens the log of a group and starts to drive its machine. The error is oplog.ErrDamaged if what is stored of the
+// group is not what was written: then this group cannot be opened, and others can.
 func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplog.Log, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -78,9 +87,10 @@ func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplo
 	}
 	m, err := openMember(h, h.workers[group%uint64(len(h.workers))], group, members, machine)
 	if err != nil {
-		return nil, fmt.Errorf("group %d: %w", group, err)
+		return nil, fmt.Errorf("group %d: %w", group, damage(err))
 	}
 	h.open[group] = m
+	h.many.Store(int64(len(h.open)))
 	h.start("raftlog.applier", group, m.applier.run)
 	m.worker.call(m.begin)
 	return m, nil
@@ -90,7 +100,11 @@ func (h *Host) forget(group uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.open, group)
+	h.many.Store(int64(len(h.open)))
 }
+
+// garbageShare is how many dead bytes one group may leave on the disk.
+func (h *Host) garbageShare() int64 { return h.GarbageBytes / max(h.many.Load(), 1) }
 
 // Close stops the workers. The logs must be closed before.
 func (h *Host) Close() error {

@@ -60,6 +60,19 @@ func openLog(s *entries.Store, members []uint64) (*raftLog, *entries.Head, error
 	return l, &head, nil
 }
 
+// check reads what will be applied again: damage is found before the group takes part in anything.
+func (l *raftLog) check() error {
+	next := l.snapshot.index + 1
+	err := l.entries.Range(next, l.last+1, func(e entries.Entry) bool {
+		next = e.Index + 1
+		return true
+	})
+	if err == nil && next <= l.last {
+		err = fmt.Errorf("%w: entry %d is not there", entries.ErrDamaged, next)
+	}
+	return err
+}
+
 // applied is where the machine stands after a restart.
 func (l *raftLog) applied() uint64 { return l.snapshot.index }
 

@@ -1,6 +1,8 @@
 package raftlog
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -46,7 +48,8 @@ type member struct {
 	mu      sync.Mutex // guards what follows
 	waiting []oplog.Batch
 	flight  int64 // bytes proposed that are not committed
-	refuses bool
+	closing bool
+	refuses error // why nothing is proposed any more
 }
 
 // openMember restores a member from the disk.
@@ -66,6 +69,9 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 			return nil, err
 		}
 		m.applier.reckon(head)
+	}
+	if err := m.log.check(); err != nil {
+		return nil, err
 	}
 	m.raft, err = raft.NewRawNode(&raft.Config{
 		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.applied(),
@@ -90,9 +96,9 @@ func (m *member) begin() {
 // Propose implements oplog.Log.
 func (m *member) Propose(b oplog.Batch) error {
 	m.mu.Lock()
-	if m.refuses {
+	if m.refuses != nil {
 		m.mu.Unlock()
-		return oplog.ErrClosed
+		return m.refuses
 	}
 	m.waiting = append(m.waiting, b)
 	first := len(m.waiting) == 1
@@ -244,9 +250,28 @@ func (m *member) apply(message *raftpb.Message) {
 	}
 }
 
-// compacted tells raft that a snapshot covers everything up to index.
-func (m *member) compacted(index, term uint64) {
-	m.worker.call(func() { m.log.compact(index, term) })
+// damaged makes the group refuse what is proposed: what is stored of it is not what was written. Others go on.
+func (m *member) damaged(err error) {
+	if err = damage(err); !errors.Is(err, oplog.ErrDamaged) {
+		return
+	}
+	m.mu.Lock()
+	first := m.refuses == nil
+	if first {
+		m.refuses = err
+	}
+	m.mu.Unlock()
+	if first {
+		m.logger.Error().Err(err).Msg("the group refuses: what is stored of it is damaged")
+	}
+}
+
+// damage gives an error about stored bytes the name that the contract of logs has for it.
+func damage(err error) error {
+	if errors.Is(err, entries.ErrDamaged) && !errors.Is(err, oplog.ErrDamaged) {
+		return fmt.Errorf("%w: %w", oplog.ErrDamaged, err)
+	}
+	return err
 }
 
 // confState is the group's configuration as a snapshot keeps it.
@@ -268,7 +293,7 @@ func (m *member) Account(index uint64, bytes int64) { m.applier.segments.Account
 func (m *member) Do(f func()) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.refuses {
+	if m.closing {
 		return oplog.ErrClosed
 	}
 	m.applier.do(f)
@@ -278,8 +303,8 @@ func (m *member) Do(f func()) error {
 // Close implements oplog.Log: it applies what is under way, takes a snapshot, and stops.
 func (m *member) Close() error {
 	m.mu.Lock()
-	closed := m.refuses
-	m.refuses = true
+	closed := m.closing
+	m.closing, m.refuses = true, oplog.ErrClosed
 	m.mu.Unlock()
 	if closed {
 		return nil

@@ -41,8 +41,11 @@ type Entry struct {
 // entryHead is what stands before an entry's data: kind, term.
 const entryHead = 9
 
-// ErrDamaged is returned, wrapped, for stored bytes that are not what was written.
-var ErrDamaged = errors.New("entries: the stored bytes are damaged")
+// ErrDamaged is store.ErrDamaged: it is returned, wrapped, for stored bytes that are not what was written.
+var ErrDamaged = store.ErrDamaged
+
+// Footprint is what an entry with so many bytes of data takes on disk.
+func Footprint(data int) int { return keys.EntrySize + entryHead + data }
 
 // HardState is raft's own state.
 type HardState struct{ Term, Vote, Commit uint64 }
@@ -120,10 +123,20 @@ func (s *Store) Last() (index, term uint64, ok bool, err error) {
 	}
 	if it.Last() {
 		var e Entry
-		e, err = parse(it.Key(), it.Value())
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			e, err = parse(it.Key(), value)
+		}
 		index, term, ok = e.Index, e.Term, err == nil
 	}
-	return index, term, ok, errors.Join(err, it.Close())
+	return index, term, ok, s.explain(errors.Join(err, it.Error(), it.Close()))
+}
+
+func (s *Store) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("group %d: %w", s.group, store.Explain(err))
 }
 
 // parse opens a stored entry; its data is borrowed.
@@ -137,7 +150,7 @@ func parse(key, value []byte) (Entry, error) {
 	}, nil
 }
 
-// Get reads one entry; its data is the caller's. A packed entry is no longer one.
+// Get reads one entry as it is stored; its data is the caller's. What a packed one holds, Bytes can tell.
 func (s *Store) Get(index uint64) (Entry, error) {
 	key := keys.Entry(nil, s.group, index)
 	value, ok, err := s.store.Get(key)
@@ -162,21 +175,25 @@ func (s *Store) Range(from, to uint64, visit func(Entry) bool) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(fmt.Errorf("group %d, entry %d: %w", s.group, want, err), it.Close())
+			return s.explain(errors.Join(fmt.Errorf("entry %d: %w", want, store.Explain(err)), it.Close()))
 		}
 		e, err := parse(it.Key(), append([]byte(nil), value...))
-		if err == nil && e.Index != want {
-			err = fmt.Errorf("%w: group %d lacks entry %d", ErrDamaged, s.group, want)
+		switch {
+		case err != nil:
+		case e.Index != want:
+			err = fmt.Errorf("%w: entry %d is not there", ErrDamaged, want)
+		case e.Kind&packed != 0:
+			err = fmt.Errorf("%w: entry %d is packed, but no snapshot covers it", ErrDamaged, want)
 		}
 		if err != nil {
-			return errors.Join(err, it.Close())
+			return s.explain(errors.Join(err, it.Close()))
 		}
 		want++
 		if !visit(e) {
 			break
 		}
 	}
-	return errors.Join(it.Error(), it.Close())
+	return s.explain(errors.Join(it.Error(), it.Close()))
 }
 
 func bug(format string, values ...any) { panic("entries: " + fmt.Sprintf(format, values...)) }

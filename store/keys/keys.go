@@ -12,7 +12,12 @@
 //	g GROUP(8) S INDEX(8) PART(4)     a part of the snapshot taken at INDEX
 //	g GROUP(8) e INDEX(8)             a log entry: see entries
 //
-// A directory whose version is not Version is refused at open; there is no older version yet.
+// An older version than Version is brought up to date at open, a newer one is refused. Version 1 had no packed entries.
+//
+// Beside Pebble's files the directory has these of Warren's own:
+//
+//	synced                            up to which write the write-ahead log was synced: see store.syncedMark
+//	control.sock                      where a running broker takes the requests of `warren store`
 package keys
 
 import (
@@ -21,7 +26,14 @@ import (
 )
 
 // Version is the format this program reads and writes.
-const Version = 1
+const Version = 2
+
+const (
+	// SyncedFile is the file with the mark of what is synced.
+	SyncedFile = "synced"
+	// ControlSocket is the socket of a running broker.
+	ControlSocket = "control.sock"
+)
 
 var (
 	// FormatVersion is where the format version stands.
@@ -44,6 +56,8 @@ const (
 	entry         = 'e'
 
 	groupSize = 10
+	// EntrySize is the length of an entry's key.
+	EntrySize = groupSize + 8
 )
 
 // ErrKey is returned for a key that is not of the shape asked for.
@@ -88,11 +102,26 @@ func Entries(id, from, to uint64) (lower, upper []byte) {
 
 // EntryIndex undoes Entry.
 func EntryIndex(key []byte) (uint64, error) {
-	if len(key) != groupSize+8 || key[0] != groupPrefix || key[groupSize-1] != entry {
+	if len(key) != EntrySize || key[0] != groupPrefix || key[groupSize-1] != entry {
 		return 0, ErrKey
 	}
 	return binary.BigEndian.Uint64(key[groupSize:]), nil
 }
+
+// NextGroup gives the group that a key belongs to, and where to look for the next; ok is false if it belongs to none.
+func NextGroup(key []byte) (id uint64, next []byte, ok bool) {
+	if len(key) < groupSize || key[0] != groupPrefix {
+		return 0, nil, false
+	}
+	id = binary.BigEndian.Uint64(key[1:])
+	if id == ^uint64(0) {
+		return id, []byte{groupPrefix + 1}, true
+	}
+	return id, binary.BigEndian.AppendUint64([]byte{groupPrefix}, id+1), true
+}
+
+// Groups gives the bounds of everything of all groups.
+func Groups() (from, to []byte) { return []byte{groupPrefix}, []byte{groupPrefix + 1} }
 
 // Group gives the bounds of everything of a group.
 func Group(id uint64) (from, to []byte) { return group(nil, id, 0), group(nil, id, 0xff) }

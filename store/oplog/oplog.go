@@ -26,6 +26,9 @@ var ErrNotLeading = errors.New("oplog: this node does not lead the group")
 // ErrGone is returned by Read for bytes that are not there: they were released, or never written.
 var ErrGone = errors.New("oplog: no such bytes in the log")
 
+// ErrDamaged is returned, wrapped, by a log whose stored bytes are not what was written. It serves nothing any more.
+var ErrDamaged = errors.New("the log of the group is damaged")
+
 // Origin says who asked: the answer goes back to it, and a batch whose Origin was already applied is not applied again
 // (a retry after a leader change is harmless). Seq counts the batches of one session for one group from 1.
 type Origin struct{ Node, Session, Seq uint64 }

@@ -1,0 +1,173 @@
+package raftlog
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+
+	"github.com/warrenmq/warren/store/entries"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// A log is compacted behind a snapshot that is on the disk: entries of which nothing lives are removed in ranges, and where
+// too much is dead beside what lives, the sparsest stretches of the log are packed: what lives of them is copied together,
+// at its old addresses. So a straggler pins nothing, and no queue's backlog stands in the way of another's space.
+//
+// Entries that no snapshot covers are left alone: after a crash they are applied again, and must be whole.
+const (
+	// packRound is how much is copied between two tasks of the applier.
+	packRound = 4 << 20
+	// stateShare: a state is not written again before the log has grown by so many times its size.
+	stateShare = 4
+	// sinceMax bounds, in Options.SnapshotBytes, how much log there may be behind a snapshot: it is replayed at a start.
+	sinceMax = 16
+	// liveShare: dead bytes are tolerated up to this part of the live ones.
+	liveShare = 12
+)
+
+// compaction is what the applier knows of snapshots and of what they free. owner: the applier's goroutine
+type compaction struct {
+	head    *entries.Head     // newest snapshot
+	since   int64             // bytes applied since
+	state   int64             // size of its state
+	spared  int64             // dead bytes that the last compaction left
+	writing bool              // a snapshot is on its way to the disk
+	packing bool              // and what it covers is being packed
+	sparse  []entries.Segment // to be packed, in order
+	ending  bool
+}
+
+// snapshotDue tells whether a snapshot is worth its writing: because there is much to be replayed, or to be freed.
+func (a *applier) snapshotDue() bool {
+	if a.writing || a.packing {
+		return false
+	}
+	least := a.member.host.SnapshotBytes
+	return a.since >= min(max(least, stateShare*a.state), sinceMax*least) || a.segments.Dead() >= a.spared+a.slack()
+}
+
+// slack is how many dead bytes the group may hold.
+func (a *applier) slack() int64 {
+	return a.member.host.garbageShare() + a.segments.Live/liveShare
+}
+
+// snapshot writes the machine's state, and compacts what it covers once it is on the disk.
+func (a *applier) snapshot(done func()) {
+	if done == nil {
+		done = func() {}
+	}
+	if a.index == 0 || a.head != nil && a.head.Index == a.index {
+		done()
+		return
+	}
+	head := &entries.Head{Index: a.index, Term: a.term, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
+	b := a.member.entries.NewBatch()
+	size := int64(0)
+	err := a.member.entries.WriteSnapshot(b, head, a.head, func(w io.Writer) error {
+		c := counter{w: w}
+		err := a.machine.Snapshot(&c)
+		size = c.n
+		return err
+	})
+	if err != nil {
+		a.member.host.Fatal(fmt.Errorf("group %d: snapshot at %d: %w", a.member.group, a.index, err))
+		return
+	}
+	a.head, a.since, a.state, a.writing = head, 0, size, true
+	a.member.host.Store.Commit(b, func() {
+		a.member.worker.call(func() {
+			a.member.log.compact(head.Index, head.Term)
+			a.do(func() { // raft no longer looks at what is behind it
+				a.writing = false
+				a.compact(head.Index)
+			})
+		})
+		done()
+	})
+}
+
+// counter counts what is written through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return c.w.Write(p)
+}
+
+// compact removes the entries up to index of which nothing lives, and begins to pack the sparse ones.
+func (a *applier) compact(index uint64) {
+	if dead := a.segments.Free(index); len(dead) > 0 {
+		b := a.member.entries.NewBatch()
+		for _, s := range dead {
+			a.member.entries.TruncateTo(b, s.First, s.Last)
+		}
+		a.member.host.Store.CommitLazily(b)
+	}
+	a.sparse = a.segments.Sparse(index, a.slack()/2)
+	a.packing = true
+	a.pack(index)
+}
+
+// pack does a round, and comes back for the next behind what else waits.
+func (a *applier) pack(index uint64) {
+	if len(a.sparse) == 0 || a.ending {
+		a.segments.Join(index)
+		a.spared = a.segments.Dead()
+		a.sparse, a.packing = nil, false
+		return
+	}
+	n, bytes := 0, int64(0)
+	for n < len(a.sparse) && (n == 0 || bytes+a.sparse[n].Live() <= packRound) {
+		bytes += a.sparse[n].Live()
+		n++
+	}
+	round := a.sparse[:n]
+	a.sparse = a.sparse[n:]
+	if err := a.packAll(round); err != nil {
+		a.member.damaged(err)
+		a.sparse = nil
+	}
+	a.do(func() { a.pack(index) })
+}
+
+// packAll packs segments, in one write.
+func (a *applier) packAll(round []entries.Segment) error {
+	live := make([][]oplog.Span, len(round))
+	a.machine.Live(round[0].First, round[len(round)-1].Last+1, func(s oplog.Span) {
+		i := sort.Search(len(round), func(i int) bool { return round[i].Last >= s.Index })
+		if i < len(round) && round[i].First <= s.Index {
+			live[i] = append(live[i], s)
+		}
+	})
+	b := a.member.entries.NewBatch()
+	left := make([]int64, len(round))
+	for i := range round {
+		var err error
+		if left[i], err = a.member.entries.PackTo(b, round[i].First, round[i].Last, live[i]); err != nil {
+			return err
+		}
+	}
+	a.member.host.Store.CommitLazily(b)
+	for i := range round {
+		a.segments.Packed(round[i].First, left[i])
+	}
+	return nil
+}
+
+// SegmentsOf gives a copy of the account of an open group, for tests and figures; done is called on the group's goroutine.
+func (h *Host) SegmentsOf(group uint64, done func(list []entries.Segment, bytes, live int64)) bool {
+	h.mu.Lock()
+	m := h.open[group]
+	h.mu.Unlock()
+	if m == nil {
+		return false
+	}
+	return m.Do(func() {
+		s := &m.applier.segments
+		done(slices.Clone(s.Snapshot()), s.Bytes, s.Live)
+	}) == nil
+}
