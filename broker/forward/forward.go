@@ -106,6 +106,9 @@ func (f *Forwarder) Post(events []group.Event) {
 	f.arrived.Signal()
 }
 
+// Room implements group.Inbox: nothing is delivered to a forwarder.
+func (f *Forwarder) Room(queue.SessionKey, group.Waker) bool { return true }
+
 // Close ends the forwarder; what is under way stays in its outbox.
 func (f *Forwarder) Close() {
 	f.mu.Lock()

@@ -51,6 +51,7 @@ type Group struct {
 	effects []queue.Effect
 	debts   []debt // changes of live bytes, told to the log when the effects have been performed
 	outgo   outgoing
+	backlog backlog
 	timer   *time.Timer
 	leaving int                          // queues that ended and whose metadata is not gone yet
 	ended   bool                         // the last command has ended a queue: its answer waits for that
@@ -97,7 +98,10 @@ func (m *machine) Snapshot(w io.Writer) error { return m.set.Snapshot(w) }
 func (m *machine) Restore(r io.Reader) error { return m.set.Restore(r) }
 
 // Live implements oplog.Machine.
-func (m *machine) Live(from, to uint64, visit func(oplog.Span)) { m.set.Live(from, to, visit) }
+func (m *machine) Live(from, to uint64, visit func(oplog.Span)) {
+	m.set.Live(from, to, visit)
+	m.live(from, to, visit)
+}
 
 // Propose gives a session's batch to the log.
 func (g *Group) Propose(b oplog.Batch) error { return g.log.Propose(b) }
@@ -166,6 +170,7 @@ func (g *Group) lead(leading bool) {
 	g.leading, g.current = leading, false
 	g.logger.Debug().Bool("leading", leading).Msg("leadership")
 	if !leading {
+		g.forget()
 		if g.timer != nil {
 			g.timer.Stop()
 		}

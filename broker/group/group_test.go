@@ -37,11 +37,25 @@ func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, str
 type host struct {
 	oplog.DirectHost
 	machine oplog.Machine
+	cold    atomic.Bool // what was written has left the memory
 }
 
 func (h *host) Open(group uint64, members []uint64, m oplog.Machine) (oplog.Log, error) {
 	h.machine = m
-	return h.DirectHost.Open(group, members, m)
+	log, err := h.DirectHost.Open(group, members, m)
+	return &coldLog{Log: log, cold: &h.cold}, err
+}
+
+type coldLog struct {
+	oplog.Log
+	cold *atomic.Bool
+}
+
+func (l *coldLog) Near(s oplog.Span) ([]byte, bool) {
+	if l.cold.Load() {
+		return nil, false
+	}
+	return l.Log.Near(s)
 }
 
 // world is one group with its metadata, and one session that notes what it is told.
@@ -58,6 +72,8 @@ type world struct {
 
 	mu     sync.Mutex
 	events []Event
+	full   bool // the session has no room
+	wakers []Waker
 }
 
 // me is the session of the tests.
@@ -90,6 +106,27 @@ func (w *world) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// Room implements Inbox.
+func (w *world) Room(_ queue.SessionKey, by Waker) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.full {
+		w.wakers = append(w.wakers, by)
+	}
+	return !w.full
+}
+
+// fill leaves the session without room, or gives it some.
+func (w *world) fill(full bool) {
+	w.mu.Lock()
+	wakers := w.wakers
+	w.full, w.wakers = full, nil
+	w.mu.Unlock()
+	for _, by := range wakers {
+		by.HasRoom(me)
 	}
 }
 

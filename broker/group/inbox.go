@@ -13,9 +13,17 @@ type Event struct {
 	Data  []byte
 }
 
-// Inbox takes the events of a session. Post never blocks; the slice is borrowed.
+// Inbox takes the events of a session. Its methods never block.
 type Inbox interface {
+	// Post takes events; the slice is borrowed.
 	Post(events []Event)
+	// Room tells whether deliveries to that session are welcome. If not, w is told once they are.
+	Room(to queue.SessionKey, w Waker) bool
+}
+
+// Waker is told that a session has room again.
+type Waker interface {
+	HasRoom(to queue.SessionKey)
 }
 
 // Inboxes finds the sessions of this node.
@@ -63,4 +71,12 @@ func (x *Inboxes) post(to queue.SessionKey, events []Event) {
 	if inbox != nil {
 		inbox.Post(events)
 	}
+}
+
+// room tells whether a session has room. One that is not here has: what is sent to it is dropped.
+func (x *Inboxes) room(to queue.SessionKey, w Waker) bool {
+	x.mu.RLock()
+	inbox := x.list[to]
+	x.mu.RUnlock()
+	return inbox == nil || inbox.Room(to, w)
 }

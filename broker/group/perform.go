@@ -7,73 +7,11 @@ import (
 	"github.com/warrenmq/warren/store/oplog"
 )
 
-// outgoing gathers the events of one round for each session.
-type outgoing struct {
-	list []*parcel
-	byTo map[queue.SessionKey]*parcel
-	last *parcel
-}
-
-type parcel struct {
-	to     queue.SessionKey
-	events []Event
-}
-
-// parcelsKept is how many parcels keep their memory from round to round.
-const parcelsKept = 64
-
-func (o *outgoing) add(e Event) {
-	if o.last == nil || o.last.to != e.To {
-		o.last = o.parcel(e.To)
-	}
-	o.last.events = append(o.last.events, e)
-}
-
-func (o *outgoing) parcel(to queue.SessionKey) *parcel {
-	if o.byTo == nil {
-		o.byTo = map[queue.SessionKey]*parcel{}
-	}
-	if p := o.byTo[to]; p != nil {
-		return p
-	}
-	var p *parcel
-	if n := len(o.list); n < cap(o.list) {
-		o.list = o.list[:n+1]
-		p = o.list[n]
-	} else {
-		o.list = append(o.list, nil)
-	}
-	if p == nil {
-		p = &parcel{}
-		o.list[len(o.list)-1] = p
-	}
-	p.to, p.events = to, p.events[:0]
-	o.byTo[to] = p
-	return p
-}
-
-// send posts every parcel.
-func (o *outgoing) send(x *Inboxes) {
-	for _, p := range o.list {
-		x.post(p.to, p.events)
-		clear(p.events)
-		delete(o.byTo, p.to)
-	}
-	o.last = nil
-	if len(o.list) > parcelsKept {
-		o.list = nil
-		return
-	}
-	o.list = o.list[:0]
-}
-
 // perform carries out the effects of a round. Those whose bytes are needed find them in the entries, or in the log.
 func (g *Group) perform(entries []oplog.Entry) {
 	for i := range g.effects {
 		e := &g.effects[i]
 		switch e.Kind {
-		case queue.Deliver, queue.Got:
-			g.deliver(e, entries)
 		case queue.DeadLetters:
 			g.hooks.DeadLetters(g, e.Queue)
 		case queue.Gone:
@@ -83,31 +21,30 @@ func (g *Group) perform(entries []oplog.Entry) {
 		case queue.WakeAt:
 			g.wakeAt(int64(e.Number))
 		default:
-			g.say(Event{Effect: *e, Group: g.ID})
+			g.say(Event{Effect: *e, Group: g.ID}, entries)
 		}
 	}
 	g.ended = false
 	g.outgo.send(g.inboxes)
 }
 
-// deliver adds a delivery with its bytes.
-func (g *Group) deliver(e *queue.Effect, entries []oplog.Entry) {
-	data, err := g.bytes(e, entries)
-	if err != nil {
-		g.logger.Error().Err(err).Uint64("entry", e.Index).Uint64("queue", uint64(e.Queue)).Msg("a message cannot be read")
-		return
-	}
-	g.say(Event{Effect: *e, Group: g.ID, Data: data})
-}
-
-// bytes gives the records that an effect names.
-func (g *Group) bytes(e *queue.Effect, entries []oplog.Entry) ([]byte, error) {
-	span := oplog.Span{Index: e.Index, Offset: e.Offset, Length: e.Stride*e.Count - queue.RecordGap}
+// near gives the records that an effect names, if they are in memory.
+func (g *Group) near(e *queue.Effect, entries []oplog.Entry) ([]byte, bool) {
+	at := records(e)
 	if n := len(entries); n > 0 && e.Index >= entries[0].Index && e.Index <= entries[n-1].Index {
 		data := entries[e.Index-entries[0].Index].Data
-		return data[span.Offset : span.Offset+span.Length : span.Offset+span.Length], nil
+		return data[at.Offset : at.Offset+at.Length : at.Offset+at.Length], true
 	}
-	return g.log.Read(span)
+	return g.log.Near(at)
+}
+
+// records is where the records lie that an effect names.
+func records(e *queue.Effect) oplog.Span {
+	return oplog.Span{Index: e.Index, Offset: e.Offset, Length: e.Stride*e.Count - queue.RecordGap}
+}
+
+func (g *Group) unreadable(e *queue.Effect, err error) {
+	g.logger.Error().Err(err).Uint64("entry", e.Index).Uint64("queue", uint64(e.Queue)).Msg("a message cannot be read")
 }
 
 // gone tells the metadata that a queue ended.
@@ -123,10 +60,12 @@ func (g *Group) gone(id queue.ID) {
 	})
 }
 
-// say gives an event to its session. The answer of a command that has ended a queue waits until the metadata knows, so
-// that whoever is told that the last consumer is cancelled finds the auto-delete queue gone; what that session is told
-// then of consumers and requests waits behind it.
-func (g *Group) say(e Event) {
+// say gives an event to its session, or lets it wait behind what it must not overtake.
+//
+// The answer of a command that has ended a queue waits until the metadata knows, so that whoever is told that the last
+// consumer is cancelled finds the auto-delete queue gone; what that session is told then of consumers and requests waits
+// behind it. And deliveries wait for their bytes.
+func (g *Group) say(e Event, entries []oplog.Entry) {
 	if e.Kind == queue.Answer && g.ended {
 		g.ended = false
 		if g.leaving > 0 && g.held[e.To] == nil {
@@ -134,9 +73,24 @@ func (g *Group) say(e Event) {
 			return
 		}
 	}
-	if held := g.held[e.To]; held != nil && waits(e.Kind) {
-		g.held[e.To] = append(held, e)
-		return
+	if waits(e.Kind) {
+		if held := g.held[e.To]; held != nil {
+			g.held[e.To] = append(held, g.pin(e))
+			return
+		}
+		if l := g.backlog.line(&e); l != nil {
+			g.pin(e)
+			l.rest.push(&e.Effect)
+			return
+		}
+	}
+	if carries(e.Kind) {
+		data, near := g.near(&e.Effect, entries)
+		if !near || !g.outgo.room(e.To, g) {
+			g.wait(g.pin(e))
+			return
+		}
+		e.Data = data
 	}
 	g.outgo.add(e)
 }
@@ -150,8 +104,9 @@ func waits(kind queue.Kind) bool {
 func (g *Group) letGo() {
 	for to, held := range g.held {
 		delete(g.held, to)
-		for _, e := range held {
-			g.outgo.add(e)
+		for i := range held {
+			g.unpin(&held[i].Effect)
+			g.say(held[i], nil)
 		}
 	}
 	g.outgo.send(g.inboxes)
@@ -185,7 +140,11 @@ func (g *Group) unknown(e queue.Effect, entries []oplog.Entry) {
 		}
 		return
 	}
-	data, err := g.bytes(&e, entries)
+	data, near := g.near(&e, entries)
+	var err error
+	if !near {
+		data, err = g.log.Read(records(&e))
+	}
 	if err != nil {
 		g.logger.Error().Err(err).Uint64("entry", e.Index).Str("queue", q.Name).Msg("a message for a new queue cannot be read")
 		return

@@ -76,7 +76,7 @@ func (s *Set) electSingle(q *queue) {
 func (s *Set) applyDetach(d *Detach) {
 	c := s.consumer(d.Consumer)
 	if c == nil || c.gone || c.getter {
-		s.answer(d.Request, Done, 0)
+		s.answerFor(d.Consumer, d.Request, Done, 0)
 		return
 	}
 	q := c.queue
@@ -87,7 +87,7 @@ func (s *Set) applyDetach(d *Detach) {
 		s.electSingle(q)
 		s.settle(q)
 	}
-	s.answer(d.Request, Done, 0)
+	s.answerFor(d.Consumer, d.Request, Done, 0)
 }
 
 // detach takes a consumer off its queue. What it holds stays in its hands.

@@ -14,7 +14,8 @@ const (
 	Confirm
 	// Refuse: the same messages were refused by a queue.
 	Refuse
-	// Answer: a Request is done; Outcome says how. Ready is a message count.
+	// Answer: a Request is done; Outcome says how. Ready is a message count. One that names a Consumer comes behind what the
+	// consumer is given.
 	Answer
 	// Got: the answer to a Get that found a message; it is described as in Deliver. Ready is what is left.
 	Got

@@ -24,8 +24,8 @@ type block struct {
 }
 
 const (
-	laneHead = 256 // runs kept decoded at the front
-	laneTail = 256 // runs that make a block
+	laneHead = 128 // runs kept decoded at the front
+	laneTail = 128 // runs that make a block
 	runsKept = 32  // runs whose memory an empty lane keeps
 )
 

@@ -200,8 +200,13 @@ func (s *Set) applyOther(c Command) {
 func (s *Set) emit(e Effect) { s.out = append(s.out, e) }
 
 func (s *Set) answer(request uint32, outcome Outcome, ready uint64) {
+	s.answerFor(0, request, outcome, ready)
+}
+
+// answerFor is answer for a request about a consumer: it comes behind what the consumer is given.
+func (s *Set) answerFor(consumer, request uint32, outcome Outcome, ready uint64) {
 	if request != 0 {
-		s.emit(Effect{Kind: Answer, To: s.from, Request: request, Outcome: outcome, Ready: ready})
+		s.emit(Effect{Kind: Answer, To: s.from, Consumer: consumer, Request: request, Outcome: outcome, Ready: ready})
 	}
 }
 

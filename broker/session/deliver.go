@@ -141,7 +141,7 @@ func (w *writer) hand(c *consumer, e *group.Event) {
 // drain notes that a consumer's bytes went to the socket.
 func (w *writer) drain(c *consumer, bytes int64) {
 	c.drained += bytes
-	if !c.thirsty && c.drained >= deliveryWindow/2 {
+	if !c.thirsty && c.drained >= int64(c.window)/2 {
 		c.thirsty = true
 		w.thirsty = append(w.thirsty, c)
 	}

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/warrenmq/warren/broker/group"
@@ -13,13 +15,22 @@ type mailbox struct {
 	wake chan struct{} // one place
 
 	mu     sync.Mutex // guards what follows
-	room   *sync.Cond
+	less   *sync.Cond
 	orders []order
 	bytes  int // that the orders carry for the client
 	events []group.Event
+	load   int // bytes that the events carry
 	sure   int // events that answer a publish
 	owed   int // answers that the writer could not give yet
 	closed bool
+
+	sleepers []sleeper
+}
+
+// sleeper is a group that has more for a session than its mailbox takes.
+type sleeper struct {
+	group group.Waker
+	to    queue.SessionKey
 }
 
 // order is something the reader, or anybody else, wants the writer to do: settle acknowledgements, or anything.
@@ -54,12 +65,23 @@ const answersMax = 1 << 14
 // does not answer must not fill the memory.
 const owedMax = 1 << 13
 
+// loadMax is how many bytes events may carry before groups keep their deliveries: a client that does not read what it
+// consumes is sent the rest later, from the log.
+const loadMax = 1 << 20
+
+// An event that comes when many wait already is likely to wait as well. If it is short its bytes are copied, so that it does
+// not hold a whole entry in memory.
+const (
+	copyBehind = 16
+	copyBelow  = 16 << 10
+)
+
 // kept is for how many orders or events an empty mailbox keeps the memory.
 const kept = 1 << 14
 
 func (b *mailbox) init() {
 	b.wake = make(chan struct{}, 1)
-	b.room = sync.NewCond(&b.mu)
+	b.less = sync.NewCond(&b.mu)
 }
 
 // order posts one order.
@@ -78,7 +100,7 @@ func (b *mailbox) orderWith(do func(*writer), bytes int) {
 func (b *mailbox) post(orders []order) {
 	b.mu.Lock()
 	for b.full() && !b.closed {
-		b.room.Wait()
+		b.less.Wait()
 	}
 	b.orders = append(b.orders, orders...)
 	for i := range orders {
@@ -103,12 +125,37 @@ func (b *mailbox) postEvents(events []group.Event) {
 			continue
 		}
 		b.events = append(b.events, events[i])
+		if data := events[i].Data; len(data) > 0 {
+			b.load += len(data)
+			if len(b.events) > copyBehind && len(data) < copyBelow {
+				b.events[len(b.events)-1].Data = bytes.Clone(data)
+			}
+		}
 		if kind := events[i].Kind; kind == queue.Confirm || kind == queue.Refuse {
 			b.sure++
 		}
 	}
 	b.mu.Unlock()
 	b.signal()
+}
+
+// room tells whether deliveries are welcome; if not, who asks is woken when they are.
+func (b *mailbox) room(s sleeper) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.load < loadMax || b.closed {
+		return true
+	}
+	if !slices.Contains(b.sleepers, s) {
+		b.sleepers = append(b.sleepers, s)
+	}
+	return false
+}
+
+func wake(sleepers []sleeper) {
+	for _, s := range sleepers {
+		s.group.HasRoom(s.to)
+	}
 }
 
 func joins(last, next *group.Event) bool {
@@ -140,12 +187,15 @@ func (b *mailbox) take(orders []order, events []group.Event, owed int) ([]order,
 	}
 	b.mu.Lock()
 	if b.full() {
-		b.room.Broadcast()
+		b.less.Broadcast()
 	}
 	orders, b.orders = b.orders, orders[:0]
 	events, b.events = b.events, events[:0]
-	b.bytes, b.sure, b.owed = 0, 0, owed
+	b.bytes, b.load, b.sure, b.owed = 0, 0, 0, owed
+	sleepers := b.sleepers
+	b.sleepers = nil
 	b.mu.Unlock()
+	wake(sleepers)
 	return orders, events
 }
 
@@ -153,6 +203,9 @@ func (b *mailbox) take(orders []order, events []group.Event, owed int) ([]order,
 func (b *mailbox) close() {
 	b.mu.Lock()
 	b.closed = true
-	b.room.Broadcast()
+	b.less.Broadcast()
+	sleepers := b.sleepers
+	b.sleepers = nil
 	b.mu.Unlock()
+	wake(sleepers)
 }

@@ -49,8 +49,9 @@ type consumer struct {
 	getter    bool
 	prefetch  int
 	unacked   int
-	timeoutMs int64 // for an acknowledgement, as it asked; 0: it did not
-	drained   int64 // bytes that left for the socket and are not credited yet
+	timeoutMs int64  // for an acknowledgement, as it asked; 0: it did not
+	window    uint32 // bytes that may be on their way
+	drained   int64  // bytes that left for the socket and are not credited yet
 	thirsty   bool
 	seen      uint64 // number of the last message that was sent to the client
 	gone      bool

@@ -50,7 +50,7 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 	})
 	w.propose(c.group, &queue.Attach{
 		Queue: queue.ID(c.queue), Consumer: c.id, Request: request, Channel: o.number, Prefetch: prefetch(wish.prefetch, wish.globalPrefetch),
-		Window: deliveryWindow, NoAck: c.noAck, Exclusive: wish.Exclusive, Priority: wish.priority,
+		Window: c.window, NoAck: c.noAck, Exclusive: wish.Exclusive, Priority: wish.priority,
 		TimeoutMs: wish.timeoutMs, Tag: tag, Arguments: wish.Arguments,
 		From: wish.stream.from, Filters: wish.stream.filters, Unfiltered: wish.stream.unfiltered,
 	})
@@ -71,6 +71,7 @@ func (w *writer) newConsumer(o *outlet, q *topology.Queue) *consumer {
 	w.numbers++
 	c := &consumer{id: w.numbers, outlet: o, queue: q.ID, name: q.Name, group: q.Group}
 	w.consumers[c.id] = c
+	c.window = uint32(max(windowLeast, min(windowMost, windowsSum/len(w.consumers))))
 	return c
 }
 

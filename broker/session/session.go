@@ -74,8 +74,13 @@ type Settings struct {
 	GlobalQoS        bool // basic.qos with global is honoured
 }
 
-// Window is how many bytes of deliveries may be on their way to one consumer's socket.
-const deliveryWindow = 1 << 20
+// A consumer's window is how many bytes of deliveries may be on their way to its socket. The consumers of a connection
+// share windowsSum, but each has at least windowLeast and at most windowMost.
+const (
+	windowMost  = 1 << 20
+	windowLeast = 64 << 10
+	windowsSum  = 8 << 20
+)
 
 // Session is one connection.
 type Session struct {

@@ -70,6 +70,9 @@ func (w *writer) Post(events []group.Event) {
 	}
 }
 
+// Room implements group.Inbox.
+func (w *writer) Room(to queue.SessionKey, by group.Waker) bool { return w.box.room(sleeper{by, to}) }
+
 // run does what comes until the session is over.
 func (w *writer) run() {
 	defer w.end()

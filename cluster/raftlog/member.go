@@ -286,6 +286,9 @@ func (m *member) confState() []byte {
 // Read implements oplog.Log.
 func (m *member) Read(s oplog.Span) ([]byte, error) { return m.applier.read(s) }
 
+// Near implements oplog.Log.
+func (m *member) Near(s oplog.Span) ([]byte, bool) { return m.applier.near(s) }
+
 // Account implements oplog.Log.
 func (m *member) Account(index uint64, bytes int64) { m.applier.segments.Account(index, bytes) }
 

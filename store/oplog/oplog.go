@@ -77,6 +77,8 @@ type Log interface {
 	// Read gives the bytes of a live span, or of several that touch. What dies while entries are applied can be read until
 	// that Apply returns. The bytes are borrowed for ever: nobody writes to them. Only from the machine's goroutine.
 	Read(s Span) ([]byte, error)
+	// Near is Read for what is in memory; ok tells whether it was. Only from the machine's goroutine.
+	Near(s Span) (data []byte, ok bool)
 	// Account adds bytes (or takes them away) to what is live of an entry. Only from the machine's goroutine.
 	Account(index uint64, bytes int64)
 	// Do runs f on the machine's goroutine, between entries. It does not wait.
