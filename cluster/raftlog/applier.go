@@ -169,11 +169,12 @@ func (a *applier) remember(index uint64, b entries.Bytes) {
 
 // near gives a span of an entry that is in memory.
 func (a *applier) near(s oplog.Span) ([]byte, bool) {
-	data, ok := a.cache.Get(s.Index)
-	if !ok || uint64(s.Offset)+uint64(s.Length) > uint64(len(data)) {
+	b, ok := a.cache.Get(s.Index)
+	if !ok {
 		return nil, false
 	}
-	return data[s.Offset : s.Offset+s.Length : s.Offset+s.Length], true
+	data, err := b.Read(s.Offset, s.Length)
+	return data, err == nil
 }
 
 // read gives a span of an entry.
