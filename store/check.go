@@ -11,44 +11,37 @@ import (
 	"github.com/warrenmq/warren/store/keys"
 )
 
-// keptSuffix is what a file of the write-ahead log is also called while it is not known whether its end may be dropped.
-const keptSuffix = ".kept"
-
-// beforeOpen looks at a directory that nothing has been changed in yet: is the write-ahead log as long as it was synced?
-// It gives what was promised, and what to call when the directory turned out to be whole.
-func beforeOpen(fs vfs.FS, dir string) (promised uint64, whole func() error, err error) {
-	whole = func() error { return nil }
-	if promised, err = readSynced(fs, dir); err != nil || promised == 0 {
-		return promised, whole, err
+// beforeOpen looks at a directory that nothing has been changed in yet: does the write-ahead log reach as far as it was
+// synced? It gives what was promised.
+func beforeOpen(fs vfs.FS, dir string) (promised promise, err error) {
+	if promised, err = readSynced(fs, dir); err != nil || promised.end == 0 {
+		return promised, err
 	}
 	files, err := readWALs(fs, dir)
 	if err != nil || len(files) == 0 {
-		return promised, whole, err
+		return promised, err
 	}
 	last := &files[len(files)-1]
 	switch {
 	case last.Damage != nil:
-		return promised, whole, last.Damage
-	case last.Records > 0 && last.End < promised:
-		return promised, whole, missing(last.Path, last.Whole, promised-last.End)
-	case last.Records == 0 && last.Torn: // it begins with a write that is torn, or with what the file held before
-		kept := last.Path + keptSuffix
-		_ = fs.Remove(kept) // of an earlier start that ended here
-		if err := fs.Link(last.Path, kept); err != nil {
-			return promised, whole, err
-		}
-		whole = func() error { return fs.Remove(kept) }
+		return promised, last.Damage
+	case last.End >= promised.end:
+		return promised, nil
+	// Without a record of its own, the newest file says nothing: older ones may have gone into tables, and are deleted in
+	// any order. Unless the last promise was made for this very file.
+	case last.Records > 0 || last.Number <= promised.file:
+		return promised, missing(last.Path, last.Whole)
 	}
-	return promised, whole, nil
+	return promised, nil
 }
 
-func missing(path string, offset int64, writes uint64) error {
-	return fmt.Errorf("%w: file %s, offset %d: %d writes that were confirmed are missing here, the log was synced further than it can be read; "+
-		"put the file back as it was, or remove the file %s to go on without them", ErrDamaged, path, offset, writes, keys.SyncedFile)
+func missing(path string, offset int64) error {
+	return fmt.Errorf("%w: file %s, offset %d: writes that were confirmed are missing here, the log was synced further than it can be read; "+
+		"put the file back as it was, or remove the file %s beside it to go on without them", ErrDamaged, path, offset, keys.SyncedFile)
 }
 
 // afterOpen holds the opened database against what was promised, and checks the format version.
-func (s *Store) afterOpen(dir string, promised uint64) error {
+func (s *Store) afterOpen(dir string, promised promise) error {
 	if err := s.checkVersion(dir); err != nil {
 		return err
 	}
@@ -60,8 +53,8 @@ func (s *Store) afterOpen(dir string, promised uint64) error {
 	if err := s.DB.Apply(b, pebble.NoSync); err != nil {
 		return err
 	}
-	if next := uint64(b.SeqNum()); next < promised {
-		return missing(dir, 0, promised-next)
+	if uint64(b.SeqNum()) < promised.end {
+		return missing(dir, 0)
 	}
 	return nil
 }

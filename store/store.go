@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,9 +39,11 @@ type Options struct {
 type Store struct {
 	DB       *pebble.DB
 	dir      string
+	lock     *pebble.Lock
 	failure  *failure
 	readOnly bool
 	synced   *syncedMark
+	newest   atomic.Uint64 // file of the write-ahead log
 
 	mu      sync.Mutex // keeps commits in the order of their callbacks
 	pending chan commit
@@ -51,6 +54,7 @@ type Store struct {
 // commit is a batch that was applied and waits for its sync.
 type commit struct {
 	batch *pebble.Batch
+	file  uint64 // of the log, or a newer one
 	done  func()
 }
 
@@ -111,24 +115,24 @@ func lockDir(dir string, fsys vfs.FS) (*pebble.Lock, error) {
 }
 
 func open(dir string, o *Options, lock *pebble.Lock) (*Store, error) {
-	promised, whole, err := uint64(0), func() error { return nil }, error(nil)
+	var promised promise
+	var err error
 	if !o.ReadOnly {
-		if promised, whole, err = beforeOpen(o.FS, dir); err != nil {
+		if promised, err = beforeOpen(o.FS, dir); err != nil {
 			return nil, fmt.Errorf("opening the data directory %s: %w", dir, err)
 		}
 	}
-	s := &Store{dir: dir, readOnly: o.ReadOnly, failure: &failure{fatal: o.Fatal}, pending: make(chan commit, pendingMax)}
+	s := &Store{dir: dir, lock: lock, readOnly: o.ReadOnly, failure: &failure{fatal: o.Fatal}, pending: make(chan commit, pendingMax)}
 	d := &disk{FS: o.FS, failure: s.failure}
-	if s.DB, err = pebble.Open(dir, pebbleOptions(o, d, lock)); err != nil {
+	options := pebbleOptions(o, d, lock)
+	options.EventListener.WALCreated = func(info pebble.WALCreateInfo) { s.newest.Store(uint64(info.FileNum)) }
+	if s.DB, err = pebble.Open(dir, options); err != nil {
 		return nil, fmt.Errorf("opening the data directory %s: %w", dir, explainOpen(o.FS, dir, err))
 	}
 	if o.ReadOnly {
 		err = s.checkVersion(dir)
 	} else {
 		err = s.afterOpen(dir, promised)
-	}
-	if err == nil {
-		err = whole()
 	}
 	if err == nil && !o.ReadOnly {
 		s.synced, err = openSynced(d, dir)
@@ -172,7 +176,10 @@ func (s *Store) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, Explain(err)
 	}
 	value = append([]byte(nil), borrowed...)
-	return value, true, closer.Close()
+	if err := closer.Close(); err != nil { // a value that lies apart is read only now
+		return nil, false, Explain(err)
+	}
+	return value, true, nil
 }
 
 // Commit applies a batch, which is given away. done, unless it is nil, is called when the batch is on the disk, from
@@ -183,11 +190,12 @@ func (s *Store) Commit(b *pebble.Batch, done func()) {
 	if s.closed {
 		return // the process ends: nobody is told that it lasts
 	}
+	file := s.newest.Load()
 	if err := s.DB.ApplyNoSyncWait(b, pebble.Sync); err != nil {
 		s.failure.happened(fmt.Errorf("writing to the data directory failed: %w", err))
 		return
 	}
-	s.pending <- commit{batch: b, done: done}
+	s.pending <- commit{batch: b, file: file, done: done}
 }
 
 // CommitLazily applies a batch that rides to the disk with the next that is synced.
@@ -207,7 +215,7 @@ func (s *Store) sync() {
 		}
 		err := c.batch.SyncWait()
 		if err == nil {
-			err = s.synced.note(endOf(c.batch))
+			err = s.synced.note(promise{end: endOf(c.batch), file: c.file})
 		}
 		if err != nil {
 			failed = true
@@ -245,7 +253,7 @@ func (s *Store) Close() error {
 	if s.synced != nil {
 		err = errors.Join(err, s.synced.file.Close())
 	}
-	return err
+	return errors.Join(err, s.lock.Close())
 }
 
 // failure ends the process, once, with one error: what fails behind it has the same cause.

@@ -21,13 +21,20 @@ import (
 // written after each sync and before anybody is told, without a sync of its own: it outlives the process, and after a
 // power failure it may be older than the log, never newer.
 //
-// On disk: sequence number behind the last synced write, 8 bytes; checksum of these, 4 bytes.
+// On disk: sequence number behind the last synced write, 8 bytes; number of the log's file that was the newest just before
+// that write was added, 8 bytes; checksum of these, 4 bytes.
 type syncedMark struct {
 	file vfs.File
 	data [syncedSize]byte
 }
 
-const syncedSize = 12
+const (
+	syncedSize = 20
+	syncedSum  = 16 // where the checksum begins
+)
+
+// promise is what the mark says; end is 0 if it says nothing.
+type promise struct{ end, file uint64 }
 
 var syncedSums = crc32.MakeTable(crc32.Castagnoli)
 
@@ -40,33 +47,35 @@ func openSynced(fs vfs.FS, dir string) (*syncedMark, error) {
 	return &syncedMark{file: f}, nil
 }
 
-// readSynced gives the sequence number behind what was promised; 0 if nothing was, or nobody can say.
-func readSynced(fs vfs.FS, dir string) (end uint64, err error) {
-	f, err := fs.Open(fs.PathJoin(dir, keys.SyncedFile))
+// readSynced gives what was promised, if anything was.
+func readSynced(fs vfs.FS, dir string) (p promise, err error) {
+	path := fs.PathJoin(dir, keys.SyncedFile)
+	f, err := fs.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return p, nil
 	}
 	if err != nil {
-		return 0, err
+		return p, err
 	}
 	data, err := io.ReadAll(f)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return 0, err
+		return p, err
 	}
 	if len(data) == 0 {
-		return 0, nil // made, and the process ended
+		return p, nil // made, and the process ended
 	}
-	if len(data) < syncedSize || binary.LittleEndian.Uint32(data[8:]) != crc32.Checksum(data[:8], syncedSums) {
-		return 0, fmt.Errorf("%w: file %s: the mark of what is synced is not whole; if nothing else is wrong, remove it",
-			ErrDamaged, fs.PathJoin(dir, keys.SyncedFile))
+	if len(data) < syncedSize || binary.LittleEndian.Uint32(data[syncedSum:]) != crc32.Checksum(data[:syncedSum], syncedSums) {
+		return p, fmt.Errorf("%w: file %s, offset 0: the mark of what is synced is not whole; if nothing else is wrong, remove it",
+			ErrDamaged, path)
 	}
-	return binary.LittleEndian.Uint64(data), nil
+	return promise{end: binary.LittleEndian.Uint64(data), file: binary.LittleEndian.Uint64(data[8:])}, nil
 }
 
-// note writes that everything before end is synced.
-func (m *syncedMark) note(end uint64) error {
-	binary.LittleEndian.PutUint64(m.data[:], end)
-	binary.LittleEndian.PutUint32(m.data[8:], crc32.Checksum(m.data[:8], syncedSums))
+// note writes what is synced.
+func (m *syncedMark) note(p promise) error {
+	binary.LittleEndian.PutUint64(m.data[:], p.end)
+	binary.LittleEndian.PutUint64(m.data[8:], p.file)
+	binary.LittleEndian.PutUint32(m.data[syncedSum:], crc32.Checksum(m.data[:syncedSum], syncedSums))
 	_, err := m.file.WriteAt(m.data[:], 0)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 // WALFile is what was found in one file of the write-ahead log.
 type WALFile struct {
 	Path    string
+	Number  uint64
 	Records int
 	End     uint64 // sequence number behind its last whole record; 0: it has none
 	Whole   int64  // offset behind that record
@@ -36,7 +37,7 @@ func readWALs(fs vfs.FS, dir string) ([]WALFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("file %s: %w", path, err)
 		}
-		f.Path = path
+		f.Path, f.Number = path, uint64(l.Num)
 		files = append(files, f)
 	}
 	return files, nil

@@ -7,6 +7,7 @@ package metadb
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,6 +39,9 @@ func load(ctx context.Context, s *store.Store) (pairs []meta.KV, revision int64,
 	if err != nil {
 		return nil, 0, err
 	}
+	if ok && len(value) != 8 {
+		return nil, 0, fmt.Errorf("%w: the revision is %x", store.ErrDamaged, value)
+	}
 	if ok {
 		revision = int64(binary.LittleEndian.Uint64(value))
 	}
@@ -47,15 +51,18 @@ func load(ctx context.Context, s *store.Store) (pairs []meta.KV, revision int64,
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
-		if err != nil || len(value) < 8 {
-			return nil, 0, fmt.Errorf("metadata key %q: %w", it.Key(), err)
+		if err == nil && len(value) < 8 {
+			err = store.ErrDamaged
+		}
+		if err != nil {
+			return nil, 0, errors.Join(fmt.Errorf("metadata key %q: %w", it.Key(), store.Explain(err)), it.Close())
 		}
 		pairs = append(pairs, meta.KV{
 			Key: keys.MetaName(it.Key()), Value: append([]byte{}, value[8:]...),
 			Revision: int64(binary.LittleEndian.Uint64(value)),
 		})
 	}
-	return pairs, revision, it.Close()
+	return pairs, revision, store.Explain(errors.Join(it.Error(), it.Close()))
 }
 
 // persist writes a transaction. It is called in the order of the revisions.
