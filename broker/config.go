@@ -90,8 +90,8 @@ type Config struct {
 	Fatal func(error)
 }
 
-// Version of RabbitMQ whose behaviour Warren shows, for clients that look at it.
-const compatibleVersion = "4.3.6"
+// CompatibleVersion is the version of RabbitMQ whose behaviour Warren shows, for clients that look at it.
+const CompatibleVersion = "4.3.6"
 
 // Validate fills in defaults and refuses what cannot be.
 func (c *Config) Validate() error {
@@ -138,7 +138,7 @@ func (c *Config) setDefaults() {
 	setIfZero(&s.HandshakeTimeout, 10*time.Second)
 	setIfZero(&s.RefusalDelay, 3*time.Second)
 	setIfZero(&s.Product, "RabbitMQ")
-	setIfZero(&s.Version, compatibleVersion)
+	setIfZero(&s.Version, CompatibleVersion)
 	setIfZero(&s.Platform, "Warren")
 	s.ClusterName = c.ClusterName
 	if c.LoopbackOnly == nil {

@@ -27,6 +27,8 @@ func call(name string, args []string) int {
 		return entrypoint(args)
 	case "rabbitmq-server":
 		return complain(serve(args, containerSources()))
+	case "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues", "rabbitmqadmin":
+		return control(name, args, containerSources())
 	}
 	command := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -37,6 +39,8 @@ func call(name string, args []string) int {
 		return complain(serve(args, ownSources()))
 	case "serve":
 		return complain(serve(args, ownSources()))
+	case "ctl":
+		return control("warren ctl", args, ownSources())
 	case "config":
 		return complain(config(args))
 	case "version":
@@ -61,6 +65,7 @@ func complain(err error) int {
 
 func help() {
 	fmt.Print(`usage: warren [serve] [FLAGS]           runs a broker
+       warren ctl COMMAND [ARGUMENTS]    administers it, with rabbitmqctl's commands
        warren config list|effective      the settings there are; what they are here
        warren version
 

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"syscall"
 
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/broker/settings"
+	"github.com/warrenmq/warren/cmd/warren/internal/ctl"
 )
 
 // ownSources are where warren finds its settings.
@@ -49,6 +52,39 @@ func entrypoint(args []string) int {
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", args[0], err)
 	return 127
+}
+
+// control runs one of the tools that administer a broker. Where the local one can be reached is a setting.
+func control(tool string, args []string, from settings.Sources) int {
+	socket := ""
+	if values, err := settings.Load(from); err == nil {
+		socket = controlSocket(values)
+	}
+	file := os.Getenv("RABBITMQ_ENABLED_PLUGINS_FILE")
+	if file == "" {
+		file = "/etc/rabbitmq/enabled_plugins"
+	}
+	compatible := broker.CompatibleVersion
+	if tool == "warren ctl" {
+		compatible = ""
+	}
+	return ctl.Run(ctl.Invocation{
+		Tool: tool, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Socket: socket,
+		PluginsFile: file, Version: version(), Compatible: compatible,
+	})
+}
+
+// controlSocket is where the local operator reaches the broker; "" is nowhere.
+func controlSocket(v *settings.Values) string {
+	switch path := v.Text("control_socket"); {
+	case path == "none":
+		return ""
+	case path != "":
+		return path
+	case v.Boolean("ephemeral"):
+		return ""
+	}
+	return filepath.Join(v.Text("data_dir"), "control.sock")
 }
 
 // version is what the module's version control knows of the binary.

@@ -1,0 +1,340 @@
+package ctl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const nodesGroup, clusterGroup, configGroup = "Nodes", "Cluster", "Configuration and Environment"
+
+var nodeCommands = []*command{
+	{name: "status", group: listsGroup, help: "Displays status of a node", tools: diagnostics, run: nodeStatus,
+		banner: c1("Status of node %s ...")},
+	{name: "cluster_status", group: clusterGroup, help: "Displays all the nodes in the cluster, together with the currently running nodes",
+		tools: diagnostics, run: clusterStatus, banner: c1("Cluster status of node %s ...")},
+	{name: "environment", group: configGroup, help: "Displays the settings in force", tools: diagnostics, run: environment,
+		banner: c1("Application environment of node %s ...")},
+	{name: "set_cluster_name", group: configGroup, args: "<name>", least: 1, most: 1, help: "Sets the cluster name",
+		banner: func(c *call) string { return fmt.Sprintf("Setting cluster name to %s ...", c.args[0]) },
+		run: func(c *call) (output, error) {
+			return output{}, c.client.put(api("cluster-name"), object{"name": c.args[0]})
+		}},
+	{name: "set_log_level", group: configGroup, args: "<log_level> | <category> <log_level>", least: 1, most: 2, help: "Sets log level in the running node",
+		banner: func(c *call) string { return fmt.Sprintf("Setting log level to %q ...", c.args[len(c.args)-1]) },
+		run: func(c *call) (output, error) {
+			wish := object{"level": c.args[len(c.args)-1], "area": "default"}
+			if len(c.args) == 2 {
+				wish["area"] = c.args[0]
+			}
+			return output{}, c.control("log-level", wish)
+		}},
+	{name: "rotate_logs", group: nodesGroup, help: "Opens log files anew, and reads the settings again", banner: c1("Rotating logs for node %s ..."),
+		run: func(c *call) (output, error) { return output{}, c.control("reload", nil) }},
+	{name: "stop", group: nodesGroup, args: "[<pidfile>]", most: 1, help: "Stops the broker, and waits for its end", run: stop,
+		banner: c1("Stopping and halting node %s ...")},
+	{name: "shutdown", group: nodesGroup, help: "Stops the broker, and waits for its end", run: stop, banner: c1("Shutting down node %s ...")},
+	{name: "await_startup", group: nodesGroup, help: "Waits for the node to be ready", tools: diagnostics, run: awaitStartup},
+	{name: "wait", group: nodesGroup, args: "[<pidfile>]", most: 1, help: "Waits for the node to be ready", run: awaitStartup},
+	{name: "version", group: "Help", help: "Displays the version", tools: strings.Join([]string{diagnostics, plugins}, " "), offline: true,
+		run: func(c *call) (output, error) { return say("%s", or(c.Compatible, c.Version)), nil }},
+	{name: "log_location", group: listsGroup, help: "Shows log file locations", tools: "!" + diagnostics, banner: c1("Log file location(s) on node %s ..."),
+		run: func(c *call) (output, error) {
+			_, n, err := c.self()
+			return output{text: strings.Join(n.LogFiles, "\n"), value: object{"paths": n.LogFiles}}, err
+		}},
+	{name: "report", group: listsGroup, help: "A server status report, for support", tools: diagnostics, run: report,
+		banner: c1("Reporting server status of node %s ...")},
+}
+
+// c1 is a banner that has the node's name in it.
+func c1(format string) func(c *call) string {
+	return func(c *call) string {
+		name, err := c.node()
+		if err != nil {
+			return "" // the command itself will say so
+		}
+		return fmt.Sprintf(format, name)
+	}
+}
+
+// overviewOf is what a node says of the whole.
+type overviewOf struct {
+	Node      string                                                            `json:"node"`
+	Cluster   string                                                            `json:"cluster_name"`
+	Version   string                                                            `json:"rabbitmq_version"`
+	Product   string                                                            `json:"product_version"`
+	Totals    struct{ Connections, Channels, Exchanges, Queues, Consumers int } `json:"object_totals"`
+	Listeners []listener                                                        `json:"listeners"`
+}
+
+type listener struct {
+	Node     string `json:"node"`
+	Protocol string `json:"protocol"`
+	IP       string `json:"ip_address"`
+	Port     int    `json:"port"`
+}
+
+// purposes are what protocols are for, in RabbitMQ's words.
+var purposes = map[string]string{
+	"amqp": "AMQP 0-9-1", "amqp/ssl": "AMQP 0-9-1 over TLS", "http": "HTTP API", "https": "HTTP API over TLS (HTTPS)",
+	"http/prometheus": "Prometheus exporter API over HTTP", "clustering": "inter-node and CLI tool communication",
+}
+
+// iface is the address as RabbitMQ's tools show it: all interfaces are [::].
+func (l listener) iface() string {
+	switch l.IP {
+	case "", "::", "0.0.0.0":
+		return "[::]"
+	}
+	return l.IP
+}
+
+func (l listener) object() object {
+	return object{"node": l.Node, "port": l.Port, "protocol": l.Protocol, "interface": l.iface(), "purpose": purposes[l.Protocol]}
+}
+
+func (l listener) String() string {
+	return fmt.Sprintf("Interface: %s, port: %d, protocol: %s, purpose: %s", l.iface(), l.Port, l.Protocol, purposes[l.Protocol])
+}
+
+func (c *call) overview() (o overviewOf, err error) {
+	if _, err = c.node(); err == nil {
+		err = c.client.get(api("overview"), &o)
+	}
+	return o, err
+}
+
+// listeners are those of the node.
+func (c *call) listeners() (string, []listener, error) {
+	o, err := c.overview()
+	return o.Node, o.Listeners, err
+}
+
+// nodeOf is what a node says of itself.
+type nodeOf struct {
+	PID          json.Number `json:"os_pid"`
+	Uptime       int64       `json:"uptime"` // milliseconds
+	Processors   int         `json:"processors"`
+	MemUsed      int64       `json:"mem_used"`
+	MemLimit     int64       `json:"mem_limit"`
+	MemAlarm     bool        `json:"mem_alarm"`
+	DiskFree     int64       `json:"disk_free"`
+	DiskLimit    int64       `json:"disk_free_limit"`
+	DiskAlarm    bool        `json:"disk_free_alarm"`
+	ProcUsed     int64       `json:"proc_used"`
+	Running      bool        `json:"running"`
+	DataDir      string      `json:"db_dir"`
+	Plugins      []string    `json:"enabled_plugins"`
+	LogFiles     []string    `json:"log_files"`
+	ConfigFiles  []string    `json:"config_files"`
+	BeingDrained bool        `json:"being_drained"`
+}
+
+func (n nodeOf) alarms() (list []string) {
+	if n.MemAlarm {
+		list = append(list, "memory")
+	}
+	if n.DiskAlarm {
+		list = append(list, "disk")
+	}
+	return list
+}
+
+func (c *call) self() (o overviewOf, n nodeOf, err error) {
+	if o, err = c.overview(); err == nil {
+		err = c.client.get(api("nodes", o.Node), &n)
+	}
+	return o, n, err
+}
+
+// gb shows bytes as RabbitMQ's tools do.
+func gb(bytes int64) string {
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(float64(bytes)/1e9, 'f', 4, 64), "0"), ".") + " gb"
+}
+
+// section writes a title and what is under it.
+func section(b *strings.Builder, title string, lines ...string) {
+	if len(lines) == 0 {
+		lines = []string{"(none)"}
+	}
+	fmt.Fprintf(b, "%s\n\n%s\n\n", title, strings.Join(lines, "\n"))
+}
+
+func bullets(list []string) (lines []string) {
+	for _, e := range list {
+		lines = append(lines, " * "+e)
+	}
+	return lines
+}
+
+func nodeStatus(c *call) (output, error) {
+	o, n, err := c.self()
+	if err != nil {
+		return output{}, err
+	}
+	var vhosts []object
+	if err := c.client.get(api("vhosts"), &vhosts); err != nil {
+		return output{}, err
+	}
+	var b strings.Builder
+	section(&b, "Runtime", "OS PID: "+n.PID.String(), fmt.Sprintf("Uptime (seconds): %d", n.Uptime/1000),
+		fmt.Sprintf("Is under maintenance?: %v", n.BeingDrained), "RabbitMQ version: "+o.Version, "Node name: "+o.Node, "Broker: "+c.Version)
+	section(&b, "Plugins", "Enabled plugins:", "", strings.Join(bullets(n.Plugins), "\n"))
+	section(&b, "Data directory", "Node data directory: "+n.DataDir)
+	section(&b, "Config files", bullets(n.ConfigFiles)...)
+	section(&b, "Log file(s)", bullets(n.LogFiles)...)
+	section(&b, "Alarms", n.alarms()...)
+	section(&b, "Memory", "Total memory used: "+gb(n.MemUsed), "Memory high watermark setting: computed to: "+gb(n.MemLimit))
+	section(&b, "Free Disk Space", "Low free disk space watermark: "+gb(n.DiskLimit), "Free disk space: "+gb(n.DiskFree))
+	section(&b, "Totals", fmt.Sprintf("Connection count: %d", o.Totals.Connections), fmt.Sprintf("Queue count: %d", o.Totals.Queues),
+		fmt.Sprintf("Virtual host count: %d", len(vhosts)))
+	lines, listeners := []string{}, []object{}
+	for _, l := range o.Listeners {
+		lines, listeners = append(lines, l.String()), append(listeners, l.object())
+	}
+	section(&b, "Listeners", lines...)
+	alarms := n.alarms()
+	if alarms == nil {
+		alarms = []string{}
+	}
+	return output{text: b.String(), value: object{
+		"pid": n.PID, "uptime": n.Uptime / 1000, "rabbitmq_version": o.Version, "product_version": o.Product, "is_under_maintenance": n.BeingDrained,
+		"active_plugins": n.Plugins, "data_directory": n.DataDir, "config_files": n.ConfigFiles, "log_files": n.LogFiles, "alarms": alarms,
+		"memory": object{"total": object{"rss": n.MemUsed, "allocated": n.MemUsed}, "strategy": "rss"}, "vm_memory_high_watermark_limit": n.MemLimit,
+		"disk_free": n.DiskFree, "disk_free_limit": n.DiskLimit, "listeners": listeners, "tags": []string{},
+		"totals": object{"connection_count": o.Totals.Connections, "queue_count": o.Totals.Queues, "virtual_host_count": len(vhosts)},
+	}}, nil
+}
+
+func clusterStatus(c *call) (output, error) {
+	o, n, err := c.self()
+	if err != nil {
+		return output{}, err
+	}
+	var b strings.Builder
+	section(&b, "Basics", "Cluster name: "+o.Cluster, fmt.Sprintf("Total CPU cores available cluster-wide: %d", n.Processors))
+	section(&b, "Disk Nodes", o.Node)
+	section(&b, "Running Nodes", o.Node)
+	section(&b, "Versions", fmt.Sprintf("%s: RabbitMQ %s (%s)", o.Node, o.Version, c.Version))
+	section(&b, "CPU Cores", fmt.Sprintf("Node: %s, available CPU cores: %d", o.Node, n.Processors))
+	section(&b, "Maintenance status", fmt.Sprintf("Node: %s, status: not under maintenance", o.Node))
+	section(&b, "Alarms", n.alarms()...)
+	section(&b, "Network Partitions")
+	lines, listeners := []string{}, []object{}
+	for _, l := range o.Listeners {
+		lines = append(lines, fmt.Sprintf("Node: %s, interface: %s, port: %d, protocol: %s, purpose: %s", o.Node, l.iface(), l.Port, l.Protocol, purposes[l.Protocol]))
+		listeners = append(listeners, l.object())
+	}
+	section(&b, "Listeners", lines...)
+	alarms := n.alarms()
+	if alarms == nil {
+		alarms = []string{}
+	}
+	nodes := []string{o.Node}
+	return output{text: b.String(), value: object{
+		"cluster_name": o.Cluster, "disk_nodes": nodes, "running_nodes": nodes, "alarms": alarms, "partitions": object{}, "cluster_tags": []string{},
+		"listeners": object{o.Node: listeners}, "cpu_cores": object{o.Node: n.Processors}, "maintenance_status": object{o.Node: "not under maintenance"},
+		"versions": object{o.Node: object{"rabbitmq_name": "RabbitMQ", "rabbitmq_version": o.Version}},
+	}}, nil
+}
+
+// environment shows the settings, as the broker gives them: secrets are masked.
+func environment(c *call) (output, error) {
+	var settings object
+	if err := c.client.get("/control/settings", &settings); err != nil {
+		if err := c.client.get(api("config", "effective"), &settings); err != nil {
+			return output{}, asData(err)
+		}
+	}
+	var b strings.Builder
+	for _, key := range sorted(settings) {
+		fmt.Fprintf(&b, "%s = %s\n", key, text(settings[key]))
+	}
+	return output{text: b.String(), value: settings}, nil
+}
+
+// control asks for what only the local operator may.
+func (c *call) control(what string, wish any) error {
+	err := c.client.do(http.MethodPost, "/control/"+what, wish, nil)
+	if code := status(err); code == http.StatusNotFound || code == http.StatusMethodNotAllowed {
+		return fail(exitUnavailable, "that can be done over the local socket only")
+	}
+	return asData(err)
+}
+
+// stop ends the broker and waits until nobody answers any more.
+func stop(c *call) (output, error) {
+	if err := c.control("stop", nil); err != nil {
+		return output{}, err
+	}
+	err := c.until(func() bool { return c.client.get(api("overview"), nil) != nil })
+	if len(c.args) == 1 {
+		err = errors.Join(err, c.until(func() bool { _, err := os.Stat(c.args[0]); return err != nil }))
+	}
+	return output{}, err
+}
+
+// pollEvery is how often a waiting command looks.
+const pollEvery = 50 * time.Millisecond
+
+// until waits until something holds, no longer than the command's timeout.
+func (c *call) until(holds func() bool) error {
+	for deadline := time.Now().Add(time.Duration(c.seconds() * float64(time.Second))); !holds(); time.Sleep(pollEvery) {
+		if time.Now().After(deadline) {
+			return fail(exitTempfail, "timed out")
+		}
+	}
+	return nil
+}
+
+// awaitTime is how long await_startup waits if nobody says.
+const awaitTime = 300
+
+func awaitStartup(c *call) (output, error) {
+	if c.timeout == 0 {
+		c.timeout = awaitTime
+	}
+	return output{}, c.until(func() bool { return c.client.get(api("overview"), nil) == nil })
+}
+
+// report is all that somebody who is to help will ask for.
+func report(c *call) (output, error) {
+	var b strings.Builder
+	for _, name := range []string{"status", "cluster_status", "environment", "list_vhosts", "list_connections", "list_queues", "list_exchanges", "list_bindings", "list_policies"} {
+		cmd := find("rabbitmqctl", name)
+		inner := *c
+		inner.cmd, inner.args, inner.Stdout, inner.formatter = cmd, nil, &b, ""
+		if cmd.banner != nil {
+			fmt.Fprintln(&b, cmd.banner(&inner))
+		}
+		out, err := cmd.run(&inner)
+		if err == nil {
+			err = out.write(&inner)
+		}
+		if err != nil {
+			fmt.Fprintln(&b, err)
+		}
+		b.WriteString("\n")
+	}
+	return output{text: b.String()}, nil
+}
+
+// reach tells whether a port answers, as seen from here.
+func reach(l listener, timeout time.Duration) error {
+	host := l.IP
+	if l.iface() == "[::]" {
+		host = "localhost"
+	}
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(host, strconv.Itoa(l.Port)), timeout)
+	if err == nil {
+		err = conn.Close()
+	}
+	return err
+}
