@@ -62,7 +62,11 @@ func runAdmin(i Invocation) int {
 			err = a.run(rest)
 		}
 	}
+	var wrong *adminUsage
 	switch {
+	case errors.As(err, &wrong):
+		fmt.Fprintf(i.Stderr, "\nERROR: %s\n\nrabbitmqadmin --help for help\n\n", err)
+		return 1
 	case err != nil:
 		fmt.Fprintf(i.Stderr, "*** %s\n", err)
 		return 1
@@ -92,17 +96,24 @@ func adminOptions(args []string) (flags map[string]string, rest []string, err er
 			flags[adminFlags[name]] = value
 		case adminFlags[text] != "":
 			if len(args) == 0 {
-				return nil, nil, fmt.Errorf("option %s wants a value", text)
+				return nil, nil, usage("option %s wants a value", text)
 			}
 			flags[adminFlags[text]], args = args[0], args[1:]
 		case strings.HasPrefix(text, "-") && !strings.Contains(text, "="):
-			return nil, nil, fmt.Errorf("no such option: %s", text)
+			return nil, nil, usage("no such option: %s", text)
 		default:
 			rest = append(rest, text)
 		}
 	}
 	return flags, rest, nil
 }
+
+// adminUsage is what is wrong with the command line.
+type adminUsage struct{ text string }
+
+func (u *adminUsage) Error() string { return u.text }
+
+func usage(format string, args ...any) error { return &adminUsage{fmt.Sprintf(format, args...)} }
 
 // adminTimeout is how long a request may take.
 const adminTimeout = 2 * time.Minute
@@ -171,10 +182,10 @@ func (a *admin) run(args []string) error {
 		if verb == "help" {
 			return nil
 		}
-		return fmt.Errorf("Subcommand %q not recognised.", verb) //nolint:staticcheck // RabbitMQ's words
+		return usage("Subcommand %q not recognised.", verb)
 	}
 	if len(args) == 0 {
-		return fmt.Errorf("%s what? See rabbitmqadmin --help", verb)
+		return usage("%s what?", verb)
 	}
 	a.take(args[1:])
 	return a.explain(do(args[0]))
@@ -218,7 +229,7 @@ func (a *admin) want(keys ...string) ([]string, error) {
 	for i, key := range keys {
 		value, given := a.values[key]
 		if !given {
-			return nil, fmt.Errorf("mandatory argument %q is required", key)
+			return nil, usage("mandatory argument %q is required", key)
 		}
 		list[i] = value
 	}

@@ -48,7 +48,7 @@ func decoded(text string) (any, error) {
 }
 
 // place is the path of a kind, with the values in it.
-func (a *admin) place(noun string, k kind) (string, []string, error) {
+func (a *admin) place(k kind) (string, []string, error) {
 	var words, used []string
 	for _, w := range k.path {
 		key, isKey := strings.CutPrefix(w, "{")
@@ -63,7 +63,7 @@ func (a *admin) place(noun string, k kind) (string, []string, error) {
 			value = a.host()
 		}
 		if value == "" {
-			return "", nil, fmt.Errorf("mandatory argument %q is required to make a %s", key, noun)
+			return "", nil, usage("mandatory argument %q is required", key)
 		}
 		words = append(words, value)
 	}
@@ -76,16 +76,16 @@ func (a *admin) declare(noun string) error {
 	}
 	k, known := kinds[noun]
 	if !known {
-		return fmt.Errorf("Don't know how to declare %s", noun) //nolint:staticcheck // RabbitMQ's words
+		return usage("Type %s not recognised", noun)
 	}
-	path, used, err := a.place(noun, k)
+	path, used, err := a.place(k)
 	if err != nil {
 		return err
 	}
 	body := object{}
 	for key := range a.values {
 		if _, takes := k.body[key]; !takes && !slices.Contains(used, key) && key != "queue_type" && key != "vhost" {
-			return fmt.Errorf("Argument %q not recognised", key) //nolint:staticcheck // RabbitMQ's words
+			return usage("Argument %q not recognised", key)
 		}
 	}
 	if _, err := a.want(k.must...); err != nil {
@@ -151,10 +151,10 @@ func (a *admin) remove(noun string) error {
 	} else {
 		k, known := kinds[noun]
 		if !known {
-			return fmt.Errorf("Don't know how to delete %s", noun) //nolint:staticcheck // RabbitMQ's words
+			return usage("Type %s not recognised", noun)
 		}
 		var err error
-		if path, _, err = a.place(noun, k); err != nil {
+		if path, _, err = a.place(k); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (a *admin) remove(noun string) error {
 
 func (a *admin) close(noun string) error {
 	if noun != "connection" {
-		return fmt.Errorf("Don't know how to close %s", noun) //nolint:staticcheck // RabbitMQ's words
+		return usage("Don't know how to close %s", noun)
 	}
 	v, err := a.want("name")
 	if err == nil {
@@ -181,7 +181,7 @@ func (a *admin) close(noun string) error {
 
 func (a *admin) purge(noun string) error {
 	if noun != "queue" {
-		return fmt.Errorf("Don't know how to purge %s", noun) //nolint:staticcheck // RabbitMQ's words
+		return usage("Don't know how to purge %s", noun)
 	}
 	v, err := a.want("name")
 	if err == nil {
@@ -196,8 +196,8 @@ func (a *admin) purge(noun string) error {
 // adminLists are the lists there are, with their columns if none are asked for; those that know vhosts end in "@".
 var adminLists = map[string]string{
 	"queues@": "name messages", "exchanges@": "name type", "bindings@": "source destination routing_key", "consumers@": "consumer_tag queue.name active",
-	"connections": "name user channels", "channels": "name user", "users": "name password_hash tags", "vhosts": "name messages",
-	"permissions": "configure read user vhost write", "nodes": "name type mem_used", "parameters": "vhost component name value",
+	"connections": "name user channels", "channels": "name user", "users": "name hashing_algorithm password_hash tags", "vhosts": "name messages",
+	"permissions": "vhost configure read user write", "nodes": "name type mem_used", "parameters": "vhost component name value",
 	"policies": "vhost name apply-to definition pattern priority", "operator_policies": "vhost name apply-to definition pattern priority",
 	"vhost_limits": "vhost value", "user_limits": "user value",
 }
@@ -209,12 +209,10 @@ func (a *admin) list(noun string) error {
 		known, columns = true, ofVHost
 		if a.vhost != "" {
 			path = api(noun, a.vhost)
-		} else {
-			columns = "vhost " + columns
 		}
 	}
 	if !known {
-		return fmt.Errorf("Don't know how to list %s", noun) //nolint:staticcheck // RabbitMQ's words
+		return usage("Don't know how to list %s", noun)
 	}
 	var rows []object
 	if err := a.client.get(path, &rows); err != nil {
@@ -225,7 +223,7 @@ func (a *admin) list(noun string) error {
 
 func (a *admin) show(noun string) error {
 	if noun != "overview" {
-		return fmt.Errorf("Don't know how to show %s", noun) //nolint:staticcheck // RabbitMQ's words
+		return usage("Don't know how to show %s", noun)
 	}
 	var o object
 	if err := a.client.get(api("overview"), &o); err != nil {
@@ -255,7 +253,7 @@ func (a *admin) display(rows []object, columns []string) error {
 	texts := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, name := range columns {
-			texts[i] = append(texts[i], text(column{name, name}.of(row)))
+			texts[i] = append(texts[i], adminText(column{name, name}.of(row)))
 		}
 	}
 	switch a.format {
@@ -274,9 +272,24 @@ func (a *admin) display(rows []object, columns []string) error {
 			a.say("No items")
 			return nil
 		}
-		return writeBox(a.Stdout, columns, texts)
+		return writeBox(a.Stdout, columns, texts, true)
 	}
-	return fmt.Errorf("Format %q not recognised", a.format) //nolint:staticcheck // RabbitMQ's words
+	return usage("Format %q not recognised", a.format)
+}
+
+// adminText shows a value as rabbitmqadmin does.
+func adminText(value any) string {
+	switch v := value.(type) {
+	case bool:
+		return map[bool]string{true: "True", false: "False"}[v]
+	case []any:
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = text(e)
+		}
+		return strings.Join(parts, " ")
+	}
+	return text(value)
 }
 
 // long shows a column a line, or with kvp a row a line.

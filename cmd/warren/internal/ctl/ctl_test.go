@@ -249,7 +249,7 @@ func TestPlugins(t *testing.T) {
 func TestAdmin(t *testing.T) {
 	f := newFake(t, map[string]string{
 		"PUT /api/queues/%2F/q": "201 ", "PUT /api/queues/v/q": "201 ", "PUT /api/exchanges/%2F/x": "201 ", "POST /api/bindings/%2F/e/x/q/q": "201 ", "DELETE /api/queues/%2F/q": "204 ",
-		"POST /api/exchanges/%2F/amq.default/publish": `{"routed":false}`, "GET /api/queues": `[{"vhost":"/","name":"q","messages":1}]`,
+		"POST /api/exchanges/%2F/amq.default/publish": `{"routed":false}`, "GET /api/queues": `[{"vhost":"/","name":"queue1","messages":1}]`,
 		"PUT /api/users/u": "201 ", "PUT /api/permissions/%2F/u": "201 ", "PUT /api/policies/%2F/p": "201 ", "DELETE /api/queues/%2F/q/contents": "204 ",
 		"POST /api/queues/%2F/q/get": `[{"routing_key":"q","exchange":"","message_count":0,"payload":"hi","payload_bytes":2,"payload_encoding":"string","properties":{},"redelivered":false}]`,
 		"PUT /api/vhosts/v":          "201 ",
@@ -268,9 +268,9 @@ func TestAdmin(t *testing.T) {
 		{"purge queue name=q", "queue purged\n", "DELETE /api/queues/%2F/q/contents "},
 		{"publish routing_key=q payload=hi", "Message published but NOT routed\n", `POST /api/exchanges/%2F/amq.default/publish {"payload":"hi","payload_encoding":"string","properties":{},"routing_key":"q"}`},
 		{"-q delete queue name=q", "", "DELETE /api/queues/%2F/q "},
-		{"list queues", "+-------+------+----------+\n| vhost | name | messages |\n+-------+------+----------+\n| /     | q    | 1        |\n+-------+------+----------+\n", "GET /api/queues "},
-		{"-f tsv list queues name", "name\nq\n", "GET /api/queues "},
-		{"-f bash list queues name", "q \n", "GET /api/queues "},
+		{"list queues", "+--------+----------+\n|  name  | messages |\n+--------+----------+\n| queue1 | 1        |\n+--------+----------+\n", "GET /api/queues "},
+		{"-f tsv list queues name", "name\nqueue1\n", "GET /api/queues "},
+		{"-f bash list queues name", "queue1 \n", "GET /api/queues "},
 		{"get queue=q", "| q ", `POST /api/queues/%2F/q/get {"ackmode":"ack_requeue_true","count":1,"encoding":"auto"}`},
 	} {
 		f.asked, f.bodies = nil, nil
@@ -283,7 +283,7 @@ func TestAdmin(t *testing.T) {
 	for args, says := range map[string]string{
 		"declare queue":                     `mandatory argument "name" is required`,
 		"declare exchange name=x":           `mandatory argument "type" is required`,
-		"declare nonsense name=x":           "Don't know how to declare nonsense",
+		"declare nonsense name=x":           "Type nonsense not recognised",
 		"declare queue name=q foo=1":        `Argument "foo" not recognised`,
 		"declare queue name=other":          "Not found",
 		"frobnicate":                        `Subcommand "frobnicate" not recognised.`,

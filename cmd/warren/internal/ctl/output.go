@@ -63,7 +63,7 @@ func (o output) writeRows(c *call) error {
 	case "csv":
 		return o.writeCSV(c)
 	case "pretty_table":
-		return writeBox(c.Stdout, o.columns, o.texts())
+		return writeBox(c.Stdout, o.columns, o.texts(), false)
 	}
 	if len(o.rows) == 0 {
 		return nil
@@ -247,8 +247,8 @@ func sorted(o object) []string {
 	return keys
 }
 
-// writeBox draws a table with lines around its fields.
-func writeBox(w io.Writer, columns []string, rows [][]string) error {
+// writeBox draws a table with lines around its fields; titles may be centred.
+func writeBox(w io.Writer, columns []string, rows [][]string, centred bool) error {
 	widths := make([]int, len(columns))
 	for _, row := range append([][]string{columns}, rows...) {
 		for i, field := range row {
@@ -262,17 +262,21 @@ func writeBox(w io.Writer, columns []string, rows [][]string) error {
 		}
 		b.WriteString("+\n")
 	}
-	put := func(row []string) {
+	put := func(row []string, centred bool) {
 		for i, field := range row {
-			b.WriteString("| " + field + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(field)+1))
+			room, left := widths[i]+2-utf8.RuneCountInString(field), 1
+			if centred {
+				left = room / 2
+			}
+			b.WriteString("|" + strings.Repeat(" ", left) + field + strings.Repeat(" ", room-left))
 		}
 		b.WriteString("|\n")
 	}
 	line()
-	put(columns)
+	put(columns, centred)
 	line()
 	for _, row := range rows {
-		put(row)
+		put(row, false)
 	}
 	if len(rows) > 0 {
 		line()
