@@ -108,6 +108,22 @@ func (b *Book) SetLevels(levels Levels) {
 	}
 }
 
+// SetLevel sets the level of one area, or with "default" of all. Outputs that let pass less let pass as much from now on.
+func (b *Book) SetLevel(name string, level zerolog.Level) error {
+	if name != rest && b.areas[name] == nil {
+		return fmt.Errorf("the log has no area %q", name)
+	}
+	for area, a := range b.areas {
+		if name == rest || area == name {
+			a.level.Store(int32(level))
+		}
+	}
+	for _, o := range b.outputs {
+		o.level.Store(min(o.level.Load(), int32(level)))
+	}
+	return nil
+}
+
 // SetOutput sets the least level of the i-th output.
 func (b *Book) SetOutput(i int, level zerolog.Level) { b.outputs[i].level.Store(int32(level)) }
 

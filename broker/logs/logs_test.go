@@ -51,6 +51,28 @@ func TestAreasHaveLevels(t *testing.T) {
 	check(objects.String(), "connection-info", "connection-warn", "connection-error")
 }
 
+func TestOneLevelChanges(t *testing.T) {
+	var text strings.Builder
+	b := New(Levels{"default": zerolog.WarnLevel}, Output{Writer: &text, Level: zerolog.WarnLevel})
+	queue, channel := b.Area("queue"), b.Area("channel")
+	if err := b.SetLevel("queue", zerolog.DebugLevel); err != nil {
+		t.Fatal(err)
+	}
+	queue.Debug().Msg("one")
+	channel.Info().Msg("two")
+	if err := b.SetLevel("default", zerolog.InfoLevel); err != nil {
+		t.Fatal(err)
+	}
+	queue.Debug().Msg("three")
+	channel.Info().Msg("four")
+	if got := text.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "one") || !strings.Contains(got, "four") {
+		t.Error(got)
+	}
+	if err := b.SetLevel("mirroring", zerolog.InfoLevel); err == nil {
+		t.Error("there is no such area")
+	}
+}
+
 func TestLevelNames(t *testing.T) {
 	if l, err := Level("warn"); err != nil || l != zerolog.WarnLevel {
 		t.Error(l, err)
