@@ -1,0 +1,115 @@
+package etcdmeta
+
+import (
+	"context"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// Commit implements meta.Store. What etcd does not take in one transaction goes in several, in the order of the operations,
+// each under the guards that the ones before have not made void.
+func (s *Store) Commit(ctx context.Context, t meta.Txn, durable func(error)) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	revision, err := s.commit(ctx, t)
+	if err == nil && durable != nil {
+		durable(nil)
+	}
+	return revision, err
+}
+
+func (s *Store) commit(ctx context.Context, t meta.Txn) (int64, error) {
+	ops, err := s.operations(ctx, t.Ops)
+	if err != nil {
+		return 0, err
+	}
+	guards := t.Guards
+	for {
+		n := min(len(ops), s.MaxOps)
+		revision, err := s.transact(ctx, guards, ops[:n])
+		if err != nil || n == len(ops) {
+			return revision, err
+		}
+		guards = untouched(guards, ops[:n], s.Prefix)
+		ops = ops[n:]
+	}
+}
+
+// operations are the last ones for each key, in etcd's form.
+func (s *Store) operations(ctx context.Context, ops []meta.Op) ([]clientv3.Op, error) {
+	last := map[string]int{}
+	for i := range ops {
+		last[ops[i].Key] = i
+	}
+	var list []clientv3.Op
+	for i, op := range ops {
+		switch {
+		case last[op.Key] != i:
+		case op.Delete:
+			list = append(list, clientv3.OpDelete(s.Prefix+op.Key))
+		case op.Ephemeral:
+			id, err := s.lease.wait(ctx)
+			if err != nil {
+				return nil, unavailable(err)
+			}
+			list = append(list, clientv3.OpPut(s.Prefix+op.Key, string(op.Value), clientv3.WithLease(id)))
+		default:
+			list = append(list, clientv3.OpPut(s.Prefix+op.Key, string(op.Value)))
+		}
+	}
+	return list, nil
+}
+
+// untouched are the guards of keys that were not written.
+func untouched(guards []meta.Guard, written []clientv3.Op, prefix string) []meta.Guard {
+	touched := map[string]bool{}
+	for i := range written {
+		touched[string(written[i].KeyBytes())] = true
+	}
+	var rest []meta.Guard
+	for _, g := range guards {
+		if !touched[prefix+g.Key] {
+			rest = append(rest, g)
+		}
+	}
+	return rest
+}
+
+// transact does one etcd transaction and waits until the mirror shows it.
+func (s *Store) transact(ctx context.Context, guards []meta.Guard, ops []clientv3.Op) (int64, error) {
+	compared := make([]clientv3.Cmp, len(guards))
+	for i, g := range guards {
+		compared[i] = clientv3.Compare(clientv3.ModRevision(s.Prefix+g.Key), "=", g.Revision)
+	}
+	response, err := s.Client.Txn(ctx).If(compared...).Then(ops...).Commit()
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	revision := response.Header.Revision
+	if !response.Succeeded || !changed(response.Responses) {
+		// No event of ours will bring this revision: etcd is asked how far the watch is.
+		if err := s.Client.RequestProgress(s.ctx); err != nil {
+			return 0, unavailable(err)
+		}
+	}
+	if err := s.mirror.wait(ctx, revision); err != nil {
+		return 0, unavailable(err)
+	}
+	if !response.Succeeded {
+		return 0, meta.ErrConflict
+	}
+	return revision, nil
+}
+
+// changed tells whether a transaction has written anything.
+func changed(responses []*etcdserverpb.ResponseOp) bool {
+	for _, r := range responses {
+		if r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0 {
+			return true
+		}
+	}
+	return false
+}
