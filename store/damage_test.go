@@ -199,3 +199,45 @@ func TestAFlippedByteInATableIsFound(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyNamesEveryDamagedFile, and salvage shows what stands before the damage of a log.
+func TestVerifyNamesEveryDamagedFile(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := openAt(t, fs)
+	for i := range 500 {
+		s.set(t, fmt.Sprintf("x%06d", i), strings.Repeat(fmt.Sprint(i), 30))
+	}
+	must(t, s.DB.Flush())
+	for i := range 10 {
+		s.set(t, fmt.Sprintf("y%06d", i), strings.Repeat("y", 1000))
+	}
+	killed := copyOf(fs)
+	must(t, s.Close())
+	whole, err := Verify(killed, "data")
+	must(t, err)
+	if len(whole.Damage) != 0 || whole.Tables == 0 || whole.Records < 10 {
+		t.Errorf("%+v", whole)
+	}
+	logs, err := readWALs(killed, "data")
+	must(t, err)
+	table, log := filesOf(t, killed, ".sst")[0], logs[len(logs)-1]
+	info, err := killed.Stat(table)
+	must(t, err)
+	flip(t, killed, table, info.Size()/2, 1)
+	flip(t, killed, log.Path, log.Whole/2, 1)
+	found, err := Verify(killed, "data")
+	must(t, err)
+	if text := fmt.Sprint(found.Damage); len(found.Damage) != 2 || !strings.Contains(text, table) || !strings.Contains(text, log.Path+", offset ") {
+		t.Errorf("%q", text)
+	}
+	if _, err := Open("data", Options{FS: killed, ReadOnly: true}); !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+	s, err = Open("data", Options{FS: killed, ReadOnly: true, Salvage: true})
+	must(t, err)
+	s.want(t, "y000000", strings.Repeat("y", 1000))
+	if _, ok, err := s.Get([]byte("y000009")); ok || err != nil {
+		t.Error(ok, err)
+	}
+	must(t, s.Close())
+}

@@ -33,6 +33,8 @@ type Options struct {
 	Log func(format string, args ...any)
 	// ReadOnly opens a directory for looking alone; nothing in it is changed. It has to exist.
 	ReadOnly bool
+	// Salvage, with ReadOnly, opens a directory whose write-ahead log is damaged, and shows what stands before the damage.
+	Salvage bool
 }
 
 // Store is an open data directory. It is safe for concurrent use.
@@ -79,6 +81,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.ReadOnly && o.Salvage {
+		if o.FS, err = cut(o.FS, dir); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
 	s, err := open(dir, &o, lock)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -117,7 +124,7 @@ func lockDir(dir string, fsys vfs.FS) (*pebble.Lock, error) {
 func open(dir string, o *Options, lock *pebble.Lock) (*Store, error) {
 	var promised promise
 	var err error
-	if !o.ReadOnly {
+	if !o.Salvage {
 		if promised, err = beforeOpen(o.FS, dir); err != nil {
 			return nil, fmt.Errorf("opening the data directory %s: %w", dir, err)
 		}

@@ -96,6 +96,20 @@ func (s *Set) Live(from, to uint64, visit func(oplog.Span)) {
 	}
 }
 
+// Messages visits the places of all messages of a queue, whatever became of them so far: ready and handed out ones, those
+// held back, and dead letters that wait.
+func (s *Set) Messages(id ID, visit func(oplog.Span)) {
+	q := s.queues[id]
+	if q == nil {
+		return
+	}
+	q.each(func(r *run) {
+		for i := uint32(0); i < r.count; i++ {
+			visit(oplog.Span{Index: r.index, Offset: r.offset + i*r.stride, Length: r.stride - RecordGap})
+		}
+	})
+}
+
 // Reckon calls account for everything that is alive, as after a Restore.
 func (s *Set) Reckon(account func(index uint64, bytes int64)) {
 	for _, id := range s.ids() {

@@ -14,10 +14,8 @@
 //
 // An older version than Version is brought up to date at open, a newer one is refused. Version 1 had no packed entries.
 //
-// Beside Pebble's files the directory has these of Warren's own:
-//
-//	synced                            up to which write the write-ahead log was synced: see store.syncedMark
-//	control.sock                      where a running broker takes the requests of `warren store`
+// Beside Pebble's files the directory has the file SyncedFile: up to which write the write-ahead log was synced, see
+// store.syncedMark.
 package keys
 
 import (
@@ -28,12 +26,8 @@ import (
 // Version is the format this program reads and writes.
 const Version = 2
 
-const (
-	// SyncedFile is the file with the mark of what is synced.
-	SyncedFile = "synced"
-	// ControlSocket is the socket of a running broker.
-	ControlSocket = "control.sock"
-)
+// SyncedFile is the file with the mark of what is synced.
+const SyncedFile = "synced"
 
 var (
 	// FormatVersion is where the format version stands.
