@@ -19,6 +19,7 @@ import (
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/listen"
+	"github.com/warrenmq/warren/broker/management"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
@@ -29,17 +30,19 @@ import (
 
 // Broker is a running broker.
 type Broker struct {
-	config    Config
-	editor    *topology.Editor
-	groups    groups
-	env       atomic.Pointer[session.Env] // of connections to come
-	registry  *session.Registry
-	alarms    limits.Alarms
-	running   context.Context // ends when the broker does
-	stop      context.CancelFunc
-	listeners []*listen.Listener
-	sessions  sync.WaitGroup
-	closing   atomic.Bool
+	config     Config
+	editor     *topology.Editor
+	groups     groups
+	env        atomic.Pointer[session.Env] // of connections to come
+	registry   *session.Registry
+	alarms     limits.Alarms
+	running    context.Context // ends when the broker does
+	stop       context.CancelFunc
+	listeners  []*listen.Listener
+	webs       []*listen.Listener // of the HTTP API
+	management *management.Server
+	sessions   sync.WaitGroup
+	closing    atomic.Bool
 
 	mu        sync.Mutex // guards what follows
 	stopWatch context.CancelFunc
@@ -78,11 +81,15 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	editor.Listen(b.groups.follow)
 	editor.Listen(b.registry.Follow)
+	editor.Listen(b.countQueues)
 	if err := b.bootstrap(ctx); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
 	}
 	b.watch(c.MemoryLimit, c.DiskFreeLimit)
-	return b.listen(ctx)
+	if err := b.listen(ctx); err != nil {
+		return err
+	}
+	return b.startHTTP(ctx)
 }
 
 // bootstrap gives an empty broker its first vhost and user. A password is hashed only then: that takes its time.
@@ -200,17 +207,26 @@ const acceptPause = 50 * time.Millisecond
 
 func (b *Broker) accept(l *listen.Listener) {
 	for {
-		conn, err := l.Accept()
+		conn, err := b.acceptOne(l)
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			b.config.Logger.Warn().Err(err).Msg("accepting a connection failed")
-			time.Sleep(acceptPause)
-			continue
+			return
 		}
-		b.sessions.Go(func() { b.serve(l, conn) })
+		if conn != nil {
+			b.sessions.Go(func() { b.serve(l, conn) })
+		}
 	}
+}
+
+// acceptOne waits for a connection. It gives none, after a pause, if there was one and it could not be had; an error means
+// that the listener is closed.
+func (b *Broker) acceptOne(l *listen.Listener) (net.Conn, error) {
+	conn, err := l.Accept()
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return conn, err
+	}
+	b.config.Logger.Warn().Err(err).Msg("accepting a connection failed")
+	time.Sleep(acceptPause)
+	return nil, nil
 }
 
 // serve talks to a client until one of the two has enough.
@@ -237,19 +253,23 @@ func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
 
 // Listener is an address that the broker listens on.
 type Listener struct {
-	Protocol string // amqp or amqp/ssl
+	Protocol string // amqp, amqp/ssl, http or https
 	Addr     net.Addr
 }
 
-// Listeners gives the addresses that AMQP connections are accepted on, in the order of the Config.
+// Listeners gives the addresses that the broker listens on, those for AMQP first, in the order of the Config.
 func (b *Broker) Listeners() (list []Listener) {
-	for _, l := range b.listeners {
-		protocol := "amqp"
-		if l.Secure() {
-			protocol = "amqp/ssl"
+	add := func(opened []*listen.Listener, plain, secure string) {
+		for _, l := range opened {
+			protocol := plain
+			if l.Secure() {
+				protocol = secure
+			}
+			list = append(list, Listener{protocol, l.Addr()})
 		}
-		list = append(list, Listener{protocol, l.Addr()})
 	}
+	add(b.listeners, "amqp", "amqp/ssl")
+	add(b.webs, "http", "https")
 	return list
 }
 
@@ -286,8 +306,11 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	b.stop()
-	for _, l := range b.listeners {
+	for _, l := range append(b.listeners, b.webs...) {
 		_ = l.Close()
+	}
+	if b.management != nil {
+		_ = b.management.Close()
 	}
 	b.registry.Close(protocol.Errorf(protocol.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"))
 	b.waitForSessions()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,6 +25,8 @@ type Config struct {
 	Listen string
 	// Listeners are the addresses for AMQP connections with TLS and the PROXY protocol, in place of Listen.
 	Listeners []listen.Spec
+	// Management are the addresses for the HTTP API. Default: none.
+	Management []listen.Spec
 	// Node is this node's id. Default 1.
 	Node uint64
 	// NodeName is how the node is called. Default warren@localhost.
@@ -96,7 +99,7 @@ const CompatibleVersion = "4.3.6"
 // Validate fills in defaults and refuses what cannot be.
 func (c *Config) Validate() error {
 	c.setDefaults()
-	for _, l := range c.Listeners {
+	for _, l := range append(slices.Clone(c.Listeners), c.Management...) {
 		if _, _, err := net.SplitHostPort(l.Address); err != nil {
 			return fmt.Errorf("listen address %q: %w", l.Address, err)
 		}

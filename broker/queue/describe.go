@@ -29,16 +29,6 @@ func (s *Set) Info(id ID) (i Info, ok bool) {
 	return q.info(), true
 }
 
-// EachInfo describes all queues, in no order.
-func (s *Set) EachInfo(visit func(ID, *Info)) {
-	for id, q := range s.queues {
-		if !q.deleted {
-			i := q.info()
-			visit(id, &i)
-		}
-	}
-}
-
 func (q *queue) counts() Counts {
 	return Counts{
 		Ready: uint64(q.ready + q.waiting.count + q.stream.count()), Unacked: uint64(q.unacked), Consumers: uint32(len(q.consumers)),
@@ -105,5 +95,14 @@ func (s *Set) Consumers(id ID, visit func(ConsumerInfo)) {
 			Priority: c.priority, NoAck: c.noAck, Exclusive: c.exclusive, Active: !waiting, Waiting: waiting,
 			TimeoutMs: c.timeout, Unacked: c.unacked.Len(),
 		})
+	}
+}
+
+// EachStats visits the numbers of all queues, in no order. It costs less than Info.
+func (s *Set) EachStats(visit func(id ID, vhost string, c Counts, st *Stats)) {
+	for id, q := range s.queues {
+		if !q.deleted {
+			visit(id, q.vhost, q.counts(), &q.stats)
+		}
 	}
 }

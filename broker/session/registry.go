@@ -171,3 +171,10 @@ func (g *Registry) Follow(change topology.Change) {
 		}
 	})
 }
+
+// Full tells whether no connection more would be admitted.
+func (g *Registry) Full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed != nil || g.Limit > 0 && len(g.open) >= g.Limit
+}

@@ -139,6 +139,7 @@ func (b *builder) putPermission(v *VHost, kv parsedKV) error {
 		if *into, err = CompilePattern(nothingIfEmpty(*text)); err != nil {
 			return err
 		}
+		(*into).text = *text // it is shown as it was given
 	}
 	v.permissions = v.permissions.Set(p.User, p)
 	return nil

@@ -99,6 +99,7 @@ type Queue struct {
 	Operator *Policy
 	Config   queue.Config // arguments and policies merged
 	Target   *matching.Target
+	hidden   bool // behind an exchange
 	incoming *immutable.SortedMap[string, *Edge]
 }
 

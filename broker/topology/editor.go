@@ -183,3 +183,15 @@ func put(key string, record any, ephemeral bool) meta.Op {
 func drop(key string) meta.Op { return meta.Op{Key: key, Delete: true} }
 
 func bug(format string, values ...any) { panic("topology: " + fmt.Sprintf(format, values...)) }
+
+// Settled waits until every change that was made so far survives a crash.
+func (e *Editor) Settled(ctx context.Context) error {
+	done := make(chan error, 1)
+	e.commits.settled(func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

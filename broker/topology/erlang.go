@@ -10,7 +10,7 @@ import (
 )
 
 // erlangColumns is how wide a list may be before its elements stand below each other.
-const erlangColumns = 80
+const erlangColumns = 78
 
 // jsonTerm prints a decoded JSON value as RabbitMQ's refusals show it: an Erlang term.
 func jsonTerm(value any) string {

@@ -14,7 +14,7 @@ func (x *Exchange) Unbound() bool { return x.outgoing.Len() == 0 }
 // remember gives an exchange the hidden queue behind it. The groups follow it like any other; nobody can name it.
 func (b *builder) remember(x *Exchange) {
 	record := x.Behind
-	q := &Queue{Name: x.Name, VHost: x.VHost, Revision: x.Revision, incoming: noEdges}
+	q := &Queue{Name: x.Name, VHost: x.VHost, Revision: x.Revision, incoming: noEdges, hidden: true}
 	q.ID, q.Group, q.Durable, q.Type = record.ID, record.Group, x.Durable, "classic"
 	q.Config = x.memoryConfig()
 	q.Target = &matching.Target{Name: x.Name, Queue: q.ID, Group: q.Group, Local: true}
@@ -50,3 +50,6 @@ func (b *builder) forgetMemory(x *Exchange) {
 	b.next.byID = b.next.byID.Delete(x.Memory.ID)
 	b.change.Queues = append(b.change.Queues, QueueChange{Before: x.Memory})
 }
+
+// Hidden tells that nobody can name the queue: it is what is behind an exchange.
+func (q *Queue) Hidden() bool { return q.hidden }

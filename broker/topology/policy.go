@@ -217,3 +217,6 @@ func (b *builder) repolicy() {
 		})
 	}
 }
+
+// Values are the settings of the policy: string, bool, json.Number. They are not to be changed.
+func (p *Policy) Values() map[string]any { return p.values }

@@ -230,6 +230,9 @@ func (w *PolicyWish) readPriority(r *PolicyRecord) string {
 
 func (w *PolicyWish) readPattern(r *PolicyRecord) string {
 	text, ok := w.Pattern.(string)
+	if w.Pattern == nil {
+		return "pattern should be a binary but was undefined"
+	}
 	if !ok {
 		return "pattern should be a binary but was " + jsonTerm(w.Pattern)
 	}

@@ -15,9 +15,10 @@ var asserts = []string{"assert", "bug"}
 // panics are the other functions that may panic.
 var panics = places{}
 
-// recovers are the functions that may recover: where a connection's goroutines end, and nowhere else.
+// recovers are the functions that may recover: where a connection's goroutines or a request end, and nowhere else.
 var recovers = places{
-	"broker/session.Session.guard": "a bug in one half of a connection ends that connection and no other",
+	"broker/session.Session.guard":     "a bug in one half of a connection ends that connection and no other",
+	"broker/management.Server.recover": "a bug in one request ends that request and no other",
 }
 
 func checkPanics(t *tree, r *report) {

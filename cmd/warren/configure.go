@@ -39,7 +39,10 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	if c.MemoryLimit, c.DiskFreeLimit, err = alarms(v); err != nil {
 		return c, err
 	}
-	c.Listeners, err = listeners(v, failed)
+	if c.Listeners, err = listeners(v, failed); err != nil {
+		return c, err
+	}
+	c.Management, err = managementListeners(v, failed)
 	return c, err
 }
 
@@ -157,6 +160,34 @@ func listeners(v *settings.Values, failed func(error)) (list []listen.Spec, err 
 		return nil, fmt.Errorf("there is no address to listen on for AMQP: listeners.tcp and listeners.ssl are none")
 	}
 	return list, nil
+}
+
+// managementListeners are the addresses for the HTTP API.
+func managementListeners(v *settings.Values, failed func(error)) (list []listen.Spec, err error) {
+	timeout := milliseconds(v.Number("ssl_handshake_timeout"))
+	for _, address := range managementAddresses(v, "management_listen", "management.tcp", "15672") {
+		list = append(list, listen.Spec{Address: address, PrepareTimeout: timeout})
+	}
+	secure := managementAddresses(v, "management_listen_tls", "management.ssl", "15671")
+	if len(secure) == 0 {
+		return list, nil
+	}
+	certificates, err := certificates(v, failed)
+	for _, address := range secure {
+		list = append(list, listen.Spec{Address: address, TLS: certificates, PrepareTimeout: timeout})
+	}
+	return list, err
+}
+
+// managementAddresses gives those of a setting of ours, or of RabbitMQ's KIND.ip and KIND.port.
+func managementAddresses(v *settings.Values, ours, kind, port string) []string {
+	if !v.Said(ours) && (v.Said(kind+".port") || v.Said(kind+".ip")) {
+		if said := v.Text(kind + ".port"); said != "" && said != "0" {
+			port = said
+		}
+		return []string{net.JoinHostPort(v.Text(kind+".ip"), port)}
+	}
+	return v.Addresses(ours)
 }
 
 // addresses gives those of a setting of ours, or of RabbitMQ's listeners.KIND.$name. A node_port is what RABBITMQ_NODE_PORT

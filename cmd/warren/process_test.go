@@ -100,7 +100,7 @@ var listening = regexp.MustCompile(`started TCP listener on (\S+)`)
 // run starts the broker and waits until it says that it is ready.
 func run(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := launch(t, dir, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+	p := launch(t, dir, append([]string{"--listen", "127.0.0.1:0", "--management-listen", "127.0.0.1:0"}, args...)...)
 	p.ready()
 	m := listening.FindStringSubmatch(p.stdout.String())
 	if m == nil {

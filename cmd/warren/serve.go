@@ -124,14 +124,13 @@ func (s *server) listeners() (list []listener) {
 		list = append(list, listener{name, addr})
 	}
 	for _, l := range s.broker.Listeners() {
-		name := "AMQP"
-		if l.Protocol == "amqp/ssl" {
-			name = "AMQPS"
-		}
-		add(name, l.Addr.String())
+		add(readyNames[l.Protocol], l.Addr.String())
 	}
 	return list
 }
+
+// readyNames are the names of listeners in a ready file, by their protocols.
+var readyNames = map[string]string{"amqp": "AMQP", "amqp/ssl": "AMQPS", "http": "HTTP", "https": "HTTPS"}
 
 // writeWhole makes a file appear with all it holds.
 func writeWhole(file, text string) error {

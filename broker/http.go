@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/listen"
+	"github.com/warrenmq/warren/broker/management"
+	"github.com/warrenmq/warren/broker/session"
+	"github.com/warrenmq/warren/broker/topology"
+)
+
+// startHTTP opens the addresses of the HTTP API, and lets it answer.
+func (b *Broker) startHTTP(ctx context.Context) error {
+	c := &b.config
+	b.management = management.New(management.Options{
+		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms,
+		Groups: b.groups.list, Dial: b.dialLocal, Listeners: b.everyListener, Logger: c.area("default"), Clock: c.Clock,
+		Identity: management.Identity{
+			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
+			DataDir: c.DataDir, MemoryLimit: c.MemoryLimit, DiskFreeLimit: c.DiskFreeLimit, DefaultQueueType: c.DefaultQueueType,
+			MaxConnections: c.MaxConnections, Forbidden: b.editor.Forbidden, Started: time.Now(),
+		},
+	})
+	for _, spec := range c.Management {
+		l, err := listen.Open(ctx, spec)
+		if err != nil {
+			return err
+		}
+		b.webs = append(b.webs, l)
+		scheme := "http"
+		if l.Secure() {
+			scheme = "https"
+		}
+		c.Logger.Info().Msgf("management API on %s://%s", scheme, l.Addr())
+	}
+	if len(b.webs) > 0 {
+		b.sessions.Go(func() { b.management.Sample(b.running) })
+	}
+	for _, l := range b.webs {
+		ready := &readyListener{Listener: l, conns: make(chan net.Conn), ended: b.running.Done()}
+		b.sessions.Go(func() { b.prepare(ready) })
+		b.sessions.Go(func() {
+			if err := b.management.Serve(ready); err != nil {
+				c.Logger.Error().Err(err).Msg("the management API has ended")
+			}
+		})
+	}
+	return nil
+}
+
+// readyListener gives connections that can be talked on.
+type readyListener struct {
+	*listen.Listener
+	conns chan net.Conn
+	ended <-chan struct{}
+}
+
+// Accept implements net.Listener.
+func (l *readyListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+// prepare accepts connections and makes them ready, each on a goroutine of its own.
+func (b *Broker) prepare(l *readyListener) {
+	for {
+		conn, err := b.acceptOne(l.Listener)
+		if err != nil {
+			return
+		}
+		if conn == nil {
+			continue
+		}
+		b.sessions.Go(func() {
+			ready, err := l.Prepare(b.running, conn)
+			if err != nil {
+				b.config.Logger.Debug().Err(err).Str("peer", conn.RemoteAddr().String()).Msg("HTTP connection refused")
+				return
+			}
+			select {
+			case l.conns <- ready:
+			case <-l.ended:
+				_ = ready.Close()
+			}
+		})
+	}
+}
+
+// countQueues counts the queues that come and go.
+func (b *Broker) countQueues(change topology.Change) {
+	churn := &b.registry.Board.Churn
+	for _, c := range change.Queues {
+		switch {
+		case c.Before == nil && !c.After.Hidden():
+			churn.QueuesCreated.Add(1)
+		case c.After == nil && !c.Before.Hidden():
+			churn.QueuesDeleted.Add(1)
+		}
+	}
+}
+
+// list gives the groups that are open on this node.
+func (g *groups) list() []*group.Group {
+	list := make([]*group.Group, 0, len(g.open))
+	for _, opened := range g.open {
+		list = append(list, opened)
+	}
+	return list
+}
+
+// everyListener gives all addresses that the broker listens on.
+func (b *Broker) everyListener() (list []management.Listener) {
+	for _, l := range b.Listeners() {
+		list = append(list, management.Listener{Protocol: l.Protocol, Addr: l.Addr})
+	}
+	return list
+}
+
+// from is the broker's end of a connection to itself, on behalf of a peer.
+type from struct {
+	net.Conn
+	peer net.Addr
+}
+
+// RemoteAddr implements net.Conn.
+func (f from) RemoteAddr() net.Addr { return f.peer }
+
+// dialLocal opens an AMQP connection to the broker itself.
+func (b *Broker) dialLocal(peer net.Addr) net.Conn {
+	client, server := net.Pipe()
+	b.sessions.Go(session.NewLocal(b.env.Load(), from{server, peer}).Serve)
+	return client
+}

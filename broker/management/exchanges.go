@@ -1,0 +1,130 @@
+package management
+
+import (
+	"github.com/warrenmq/warren/broker/stats"
+	"github.com/warrenmq/warren/broker/topology"
+)
+
+func exchangeRoutes() []route {
+	return []route{
+		{"GET", "/exchanges", anyUser, (*request).listExchanges, "The exchanges"},
+		{"GET", "/exchanges/{vhost}", vhostUser, (*request).listExchanges, "The exchanges of a vhost"},
+		{"GET", "/exchanges/{vhost}/{name}", vhostUser, (*request).getExchange, "An exchange; the default exchange is amq.default"},
+		{"PUT", "/exchanges/{vhost}/{name}", vhostUser, (*request).putExchange, "Declare an exchange"},
+		{"DELETE", "/exchanges/{vhost}/{name}", vhostUser, (*request).deleteExchange, "Delete an exchange; if-unused=true is a condition"},
+		{"GET", "/exchanges/{vhost}/{name}/bindings/source", vhostUser, (*request).listBindingsFrom, "The bindings that begin at an exchange"},
+		{"GET", "/exchanges/{vhost}/{name}/bindings/destination", vhostUser, (*request).listBindingsTo, "The bindings that lead to an exchange"},
+		{"POST", "/exchanges/{vhost}/{name}/publish", vhostUser, (*request).publish, "Publish a message"},
+	}
+}
+
+// defaultExchange is how paths name the exchange without a name.
+const defaultExchange = "amq.default"
+
+// exchangeName is the name of an exchange in a path.
+func exchangeName(inPath string) string {
+	if inPath == defaultExchange {
+		return ""
+	}
+	return inPath
+}
+
+func (q *request) listExchanges() (answer, error) {
+	vhosts, err := q.vhosts()
+	if err != nil {
+		return answer{}, err
+	}
+	var all []*topology.Exchange
+	for _, v := range vhosts {
+		v.Exchanges(func(x *topology.Exchange) bool { all = append(all, x); return true })
+	}
+	l := &list{names: make([]string, len(all)), paged: true}
+	for i, x := range all {
+		l.names[i] = x.Name
+	}
+	a, bare := q.ages(), q.asked("disable_stats")
+	l.show = func(indexes []int) []object {
+		out := make([]object, len(indexes))
+		for i, at := range indexes {
+			out[i] = q.server.exchangeObject(all[at], a, bare)
+		}
+		return out
+	}
+	return ok(l)
+}
+
+func (s *Server) exchangeObject(x *topology.Exchange, a ages, bare bool) object {
+	o := object{
+		"name": x.Name, "vhost": x.VHost, "type": x.Type, "durable": x.Durable, "auto_delete": x.AutoDelete,
+		"internal": x.Internal, "arguments": tableObject(x.Table), "user_who_performed_action": x.User,
+	}
+	if x.Policy != nil {
+		o["policy"] = x.Policy.Name
+	}
+	if bare {
+		return o
+	}
+	if c := s.Registry.Board.Exchange(x.VHost, x.Name).Load(); c != (stats.Counts{}) {
+		v := s.sampler.exchanges.View([2]string{x.VHost, x.Name})
+		o["message_stats"] = messageStatsAt(c, v, -int(stats.PublishIn), a, exchanged)
+	}
+	return o
+}
+
+// exchange finds the exchange of the path.
+func (q *request) exchange() (*topology.Exchange, error) {
+	if v := q.catalog.VHost(q.values["vhost"]); v != nil {
+		if x := v.Exchange(exchangeName(q.values["name"])); x != nil {
+			return x, nil
+		}
+	}
+	return nil, errNotFound
+}
+
+func (q *request) getExchange() (answer, error) {
+	x, err := q.exchange()
+	if err != nil {
+		return answer{}, err
+	}
+	o := q.server.exchangeObject(x, q.ages(), q.asked("disable_stats"))
+	o["incoming"], o["outgoing"] = []any{}, []any{}
+	return ok(o)
+}
+
+func (q *request) putExchange() (answer, error) {
+	body, err := q.body()
+	if err != nil {
+		return answer{}, err
+	}
+	return put(q.declareExchange(q.values["vhost"], exchangeName(q.values["name"]), body))
+}
+
+// declareExchange declares an exchange as JSON describes it.
+func (q *request) declareExchange(vhost, name string, body object) (created bool, err error) {
+	d := topology.ExchangeDeclaration{VHost: vhost, Name: name}
+	if d.Type, err = text(body, "type", "direct"); err != nil {
+		return false, err
+	}
+	for key, into := range map[string]*bool{"durable": &d.Durable, "auto_delete": &d.AutoDelete, "internal": &d.Internal} {
+		if *into, err = flag(body, key); err != nil {
+			return false, err
+		}
+	}
+	if d.Arguments, err = arguments(body); err != nil {
+		return false, err
+	}
+	v := q.catalog.VHost(vhost)
+	created = v == nil || v.Exchange(topology.CleanName(name)) == nil
+	return created, q.server.Editor.DeclareExchange(q.context(), d, q.actor, nil)
+}
+
+func (q *request) deleteExchange() (answer, error) {
+	x, err := q.exchange()
+	if err != nil {
+		return answer{}, err
+	}
+	if err := q.server.Editor.DeleteExchange(q.context(), x.VHost, x.Name, q.asked("if-unused"), q.principal, nil); err != nil {
+		return answer{}, err
+	}
+	return done()
+}

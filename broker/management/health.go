@@ -1,0 +1,145 @@
+package management
+
+import (
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/warrenmq/warren/broker/limits"
+)
+
+func healthRoutes() []route {
+	const leaders = "/health/checks/quorum-queues-without-elected-leaders"
+	fine := (*request).fine
+	return []route{
+		{"GET", "/health/checks/alarms", anyUser, (*request).checkAlarms, "No alarm is raised"},
+		{"GET", "/health/checks/local-alarms", anyUser, (*request).checkAlarms, "No alarm is raised on this node"},
+		{"GET", "/health/checks/certificate-expiration/{within}/{unit}", anyUser, (*request).checkCertificates, "No certificate expires within a time"},
+		{"GET", "/health/checks/port-listener/{port}", anyUser, (*request).checkPort, "Something listens on a port"},
+		{"GET", "/health/checks/protocol-listener/{protocols}", anyUser, (*request).checkProtocols, "Something listens for each of the protocols"},
+		{"GET", "/health/checks/virtual-hosts", anyUser, fine, "All vhosts run"},
+		{"GET", "/health/checks/node-is-quorum-critical", anyUser, (*request).checkCritical, "No queue would be lost with this node"},
+		{"GET", "/health/checks/metadata-store/initialized", anyUser, fine, "The metadata is loaded"},
+		{"GET", "/health/checks/metadata-store/initialized/with-data", anyUser, fine, "The metadata is loaded and not empty"},
+		{"GET", leaders + "/all-vhosts", anyUser, fine, "All quorum queues have leaders"},
+		{"GET", leaders + "/all-vhosts/pattern/{pattern}", anyUser, fine, "All quorum queues with such names have leaders"},
+		{"GET", leaders + "/vhost/{in}", anyUser, fine, "All quorum queues of a vhost have leaders"},
+		{"GET", leaders + "/vhost/{in}/pattern/{pattern}", anyUser, fine, "All quorum queues of a vhost with such names have leaders"},
+		{"GET", "/health/checks/is-in-service", nobody, fine, "The node is not in maintenance"},
+		{"GET", "/health/checks/below-node-connection-limit", nobody, (*request).checkConnections, "One more connection would be accepted"},
+		{"GET", "/health/checks/ready-to-serve-clients", nobody, (*request).checkConnections, "Clients can be served"},
+		{"GET", "/health/checks/reached-target-cluster-size", nobody, fine, "All nodes are there"},
+		{"GET", "/aliveness-test/{vhost}", vhostUser, (*request).aliveness, "A vhost can be used"},
+		{"GET", "/healthchecks/node", anyUser, fine, "The node is up"},
+		{"GET", "/healthchecks/node/{node}", anyUser, (*request).checkNode, "A node is up"},
+	}
+}
+
+// fine is the answer to a question that nobody could ask otherwise.
+func (q *request) fine() (answer, error) { return ok(object{"status": "ok"}) }
+
+// failed says that a check has failed.
+func failed(reason any, more object) *failure {
+	o := object{"status": "failed", "reason": reason}
+	for key, value := range more {
+		o[key] = value
+	}
+	return &failure{status: http.StatusServiceUnavailable, body: o}
+}
+
+func (q *request) checkAlarms() (answer, error) {
+	raised := []object{}
+	for _, k := range []limits.Kind{limits.Memory, limits.Disk} {
+		if q.server.Alarms.Raised(k) {
+			raised = append(raised, object{"node": q.server.Node, "resource": k.String()})
+		}
+	}
+	if len(raised) > 0 {
+		return answer{}, failed("There are alarms in effect in the cluster", object{"alarms": raised})
+	}
+	return q.fine()
+}
+
+// units are how long certificates are asked to be valid in.
+var units = []string{"days", "weeks", "months", "years"}
+
+func (q *request) checkCertificates() (answer, error) {
+	if !slices.Contains(units, q.values["unit"]) {
+		return answer{}, badRequest("Time unit not recognised. Supported units: days, weeks, months, years.")
+	}
+	if n, err := strconv.Atoi(q.values["within"]); err != nil || n < 0 {
+		return answer{}, badRequest("Invalid expiration value.")
+	}
+	return q.fine()
+}
+
+func (q *request) checkPort() (answer, error) {
+	port, err := strconv.Atoi(q.values["port"])
+	if err != nil || port < 0 || port > math.MaxUint16 {
+		return answer{}, badRequest("Invalid port")
+	}
+	open := []int{}
+	for _, l := range q.server.Listeners() {
+		_, p := hostPort(l.Addr)
+		open = append(open, p)
+	}
+	if !slices.Contains(open, port) {
+		return answer{}, failed("No active listener", object{"missing": port, "ports": open})
+	}
+	return ok(object{"status": "ok", "port": port})
+}
+
+// protocolNames are other names for protocols.
+var protocolNames = map[string]string{
+	"amqp091": "amqp", "amqp10": "amqp", "amqps": "amqp/ssl", "amqp091s": "amqp/ssl", "amqp10s": "amqp/ssl",
+	"mqtts": "mqtt/ssl", "stomps": "stomp/ssl", "streams": "stream/ssl",
+}
+
+func (q *request) checkProtocols() (answer, error) {
+	var open []string
+	for _, l := range q.server.Listeners() {
+		if !slices.Contains(open, l.Protocol) {
+			open = append(open, l.Protocol)
+		}
+	}
+	var absent []string
+	for _, name := range strings.Split(q.values["protocols"], ",") {
+		if other, known := protocolNames[name]; known {
+			name = other
+		}
+		if !slices.Contains(open, name) {
+			absent = append(absent, name)
+		}
+	}
+	if len(absent) > 0 {
+		return answer{}, failed("No active listener", object{"missing": absent, "protocols": open})
+	}
+	return q.fine()
+}
+
+func (q *request) checkCritical() (answer, error) {
+	return ok(object{"status": "ok", "reason": "single node cluster"})
+}
+
+func (q *request) checkConnections() (answer, error) {
+	if q.server.Registry.Full() {
+		return answer{}, failed("node connection limit is reached", object{"connections": q.server.MaxConnections})
+	}
+	return q.fine()
+}
+
+func (q *request) aliveness() (answer, error) {
+	if !q.principal.MayEnter(q.catalog, q.values["vhost"]) {
+		return answer{}, errRefused
+	}
+	return q.fine()
+}
+
+func (q *request) checkNode() (answer, error) {
+	if err := q.knownNode(); err != nil {
+		return answer{}, err
+	}
+	return q.fine()
+}

@@ -1,0 +1,272 @@
+// Package management owns the HTTP API: what RabbitMQ's management API answers, this one answers. It decides nothing
+// itself: it changes metadata through the topology.Editor, asks auth who somebody is, and speaks AMQP to the broker when
+// it handles messages.
+//
+//  1. Serve takes connections; ServeHTTP finds the route of a request in the table of routes.
+//  2. The route says what its user must be (need). Who may not is refused before anything is looked at.
+//  3. The route's handler reads body and path, asks or changes the broker, and gives an answer or a failure.
+//  4. A list is sorted, cut into pages and trimmed to columns on its way out; objects are made as they are written.
+//  5. Meanwhile the sampler notes the numbers of everything every few seconds, for rates.
+package management
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/session"
+	"github.com/warrenmq/warren/broker/topology"
+)
+
+// Options are what the API needs of the broker.
+type Options struct {
+	Editor    *topology.Editor
+	Authority *auth.Authority
+	Registry  *session.Registry
+	Alarms    *limits.Alarms
+	// Groups gives the groups of this node.
+	Groups func() []*group.Group
+	// Dial opens an AMQP connection to the broker itself, on behalf of a peer.
+	Dial func(peer net.Addr) net.Conn
+	// Listeners gives the addresses the node listens on.
+	Listeners func() []Listener
+	Identity
+	Logger zerolog.Logger
+	Clock  func() int64 // milliseconds since the epoch
+}
+
+// Identity is what the node tells of itself.
+type Identity struct {
+	Node             string // its name
+	Cluster          string // the cluster's, as long as nobody has named it otherwise
+	Product, Version string // as clients expect them
+	DataDir          string
+	MemoryLimit      uint64 // bytes; 0: none
+	DiskFreeLimit    uint64 // bytes; 0: none
+	DefaultQueueType string
+	MaxConnections   int             // 0: no limit
+	Forbidden        map[string]bool // deprecated features that are not permitted
+	Started          time.Time
+}
+
+// Listener is an address that a node listens on.
+type Listener struct {
+	Protocol string // amqp, amqp/ssl, http, …
+	Addr     net.Addr
+}
+
+// Server is the API of one node. It is safe for concurrent use.
+type Server struct {
+	Options
+	router  *router
+	sampler *sampler
+	http    *http.Server
+}
+
+// Bounds on what a client may do to the server. A request has its time to arrive, and an answer to leave.
+const (
+	headerTime = 10 * time.Second
+	readTime   = 2 * time.Minute
+	writeTime  = 5 * time.Minute
+	idleTime   = 2 * time.Minute
+	headerMax  = 64 << 10
+	connsMax   = 1024 // connections at a time; more wait to be accepted
+)
+
+// New makes the API. Serve lets clients reach it.
+func New(o Options) *Server {
+	s := &Server{Options: o, router: newRouter(allRoutes())}
+	s.sampler = newSampler(s)
+	s.http = &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: headerMax,
+	}
+	return s
+}
+
+// Serve answers what comes to the listener, until Close.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(&boundedListener{Listener: l, places: make(chan struct{}, connsMax)})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Sample notes the numbers of everything from time to time, until the context ends.
+func (s *Server) Sample(ctx context.Context) { s.sampler.run(ctx) }
+
+// Close ends the API. Requests under way have a moment to end.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return s.http.Close()
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Vary", "accept, accept-encoding, origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	path, found := strings.CutPrefix(r.URL.EscapedPath(), "/api")
+	place, values := s.router.find(path)
+	if !found || place == nil {
+		errNotFound.write(w)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		h.Set("Allow", place.allowed())
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	route := place.route(r.Method)
+	if route == nil {
+		h.Set("Allow", place.allowed())
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	defer s.recover(w, r)
+	q := &request{server: s, http: r, values: values}
+	if f := q.authorise(route.need); f != nil {
+		s.refuse(w, f)
+		return
+	}
+	a, err := route.handle(q)
+	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		err = s.Editor.Settled(r.Context())
+	}
+	if err == nil {
+		err = s.answer(w, r, a)
+	}
+	if err != nil {
+		f := asFailure(err)
+		if f == errInternal {
+			s.Logger.Error().Err(err).Str("method", r.Method).Str("path", r.URL.Path).Msg("a request failed")
+		}
+		s.refuse(w, f)
+	}
+}
+
+// recover keeps a bug in one request from ending the others.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	if p := recover(); p != nil {
+		s.Logger.Error().Str("bug", fmt.Sprint(p)).Str("method", r.Method).Str("path", r.URL.Path).Msg("a request was ended by a bug")
+		errInternal.write(w)
+	}
+}
+
+// refuse sends a failure. Whoever is not let in is told how to try.
+func (s *Server) refuse(w http.ResponseWriter, f *failure) {
+	if f.status == http.StatusUnauthorized && f.kind != "not_authorised" {
+		w.Header().Set("Www-Authenticate", `Basic realm="RabbitMQ Management"`)
+	}
+	if f.kind == "" && f.body == nil {
+		w.WriteHeader(f.status)
+		return
+	}
+	f.write(w)
+}
+
+// answer sends an answer; an error means that nothing was sent.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer) error {
+	h := w.Header()
+	if a.location != "" {
+		h.Set("Location", a.location)
+	}
+	if a.download != "" {
+		h.Set("Content-Disposition", "attachment; filename="+a.download)
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return nil
+	}
+	out := w
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Method != http.MethodHead {
+		h.Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		packed := &gzipped{ResponseWriter: w, z: z}
+		defer packed.close()
+		out = packed
+	}
+	switch body := a.body.(type) {
+	case *list:
+		err := body.write(out, a.status, r.URL.Query())
+		if err != nil {
+			h.Del("Content-Encoding")
+		}
+		return err
+	case object:
+		writeJSON(out, a.status, trim(body, readColumns(r.URL.Query().Get("columns"))))
+	default:
+		writeJSON(out, a.status, body)
+	}
+	return nil
+}
+
+// gzipped packs what is written. Nothing is packed if nothing was written.
+type gzipped struct {
+	http.ResponseWriter
+	z    *gzip.Writer
+	used bool
+}
+
+// Write implements io.Writer.
+func (g *gzipped) Write(b []byte) (int, error) {
+	g.used = true
+	return g.z.Write(b)
+}
+
+func (g *gzipped) close() {
+	if g.used {
+		_ = g.z.Close() // whoever asked is gone
+	}
+}
+
+var _ io.Writer = (*gzipped)(nil)
+
+// boundedListener accepts only so many connections at a time.
+type boundedListener struct {
+	net.Listener
+	places chan struct{}
+}
+
+// Accept implements net.Listener.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	l.places <- struct{}{}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &placed{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+// placed gives its place back when it is closed.
+type placed struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (p *placed) Close() error {
+	defer p.leave()
+	return p.Conn.Close()
+}
+
+func bug(format string, values ...any) { panic("management: " + fmt.Sprintf(format, values...)) }
