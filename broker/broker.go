@@ -85,6 +85,10 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.bootstrap(ctx); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
 	}
+	b.makeHTTP()
+	if err := b.importDefinitions(ctx); err != nil {
+		return err
+	}
 	b.watch(c.MemoryLimit, c.DiskFreeLimit)
 	if err := b.listen(ctx); err != nil {
 		return err

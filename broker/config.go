@@ -64,6 +64,8 @@ type Config struct {
 	DefaultPassword string
 	// WithoutDefaults leaves an empty broker empty.
 	WithoutDefaults bool
+	// Definitions are imported at the start, in the form of the HTTP API's /api/definitions. Default: none.
+	Definitions []byte
 	// LoopbackOnly are the users that may only come from this machine. Default: guest.
 	LoopbackOnly []string
 	// LoginLimits bound how often somebody may be wrong. Default: there is no bound.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/warrenmq/warren/broker/topology"
 )
 
-// startHTTP opens the addresses of the HTTP API, and lets it answer.
-func (b *Broker) startHTTP(ctx context.Context) error {
+// makeHTTP makes the HTTP API. Nobody reaches it from outside yet.
+func (b *Broker) makeHTTP() {
 	c := &b.config
 	b.management = management.New(management.Options{
 		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms,
@@ -24,6 +25,11 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 			MaxConnections: c.MaxConnections, Forbidden: b.editor.Forbidden, Started: time.Now(),
 		},
 	})
+}
+
+// startHTTP opens the addresses of the HTTP API, and lets it answer.
+func (b *Broker) startHTTP(ctx context.Context) error {
+	c := &b.config
 	for _, spec := range c.Management {
 		l, err := listen.Open(ctx, spec)
 		if err != nil {
@@ -43,7 +49,7 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 		ready := &readyListener{Listener: l, conns: make(chan net.Conn), ended: b.running.Done()}
 		b.sessions.Go(func() { b.prepare(ready) })
 		b.sessions.Go(func() {
-			if err := b.management.Serve(ready); err != nil {
+			if err := b.management.Serve(ready); err != nil && !errors.Is(err, net.ErrClosed) {
 				c.Logger.Error().Err(err).Msg("the management API has ended")
 			}
 		})

@@ -81,7 +81,7 @@ func (q *request) putVHost() (answer, error) {
 	}
 	name := q.values["vhost"]
 	created, err := q.server.Editor.PutVHost(q.context(), name, change, nil)
-	if err == nil && created {
+	if err == nil && created && !q.principal.IsOperator() {
 		_, err = q.server.Editor.PutPermission(q.context(), name, q.principal.Name(), ".*", ".*", ".*", nil)
 	}
 	return put(created, err)

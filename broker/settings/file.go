@@ -80,6 +80,9 @@ func unquote(value string) (text, problem string) {
 // without .conf at its end, as RabbitMQ takes it.
 func filesOf(path string) ([]string, error) {
 	if info, err := os.Stat(path); err == nil {
+		if !info.IsDir() && strings.HasSuffix(path, ".config") {
+			return nil, fmt.Errorf("%s: a configuration in Erlang's form is not read; write it as rabbitmq.conf, with lines key = value", path)
+		}
 		if !info.IsDir() {
 			return []string{path}, nil
 		}

@@ -45,6 +45,9 @@ var levels = map[string]string{
 	"critical": "error", "alert": "error", "emergency": "error", "none": "disabled", "false": "disabled",
 }
 
+// LevelName gives a level of RabbitMQ's as a log here calls it, "" for what is none.
+func LevelName(name string) string { return levels[name] }
+
 // check tells why the setting cannot have a value.
 func (s *Setting) check(value string) error {
 	switch s.Kind {

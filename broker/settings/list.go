@@ -38,11 +38,11 @@ var List = []Setting{
 		Text: "where such proxies are; others are taken for who they are"},
 
 	// TLS.
-	{Name: "ssl_options.cacertfile", Text: "PEM file of authorities whose clients' certificates are trusted"},
-	{Name: "ssl_options.certfile", Text: "PEM file of the certificate, with what links it to its authority; read again when it changes"},
-	{Name: "ssl_options.keyfile", Text: "PEM file of the certificate's private key"},
-	{Name: "ssl_options.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "verify_peer: a client's certificate is checked"},
-	{Name: "ssl_options.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "with verify_peer: a client without a certificate is refused"},
+	{Name: "ssl_options.cacertfile", Also: []string{"RABBITMQ_SSL_CACERTFILE"}, Text: "PEM file of authorities whose clients' certificates are trusted"},
+	{Name: "ssl_options.certfile", Also: []string{"RABBITMQ_SSL_CERTFILE"}, Text: "PEM file of the certificate, with what links it to its authority; read again when it changes"},
+	{Name: "ssl_options.keyfile", Also: []string{"RABBITMQ_SSL_KEYFILE"}, Text: "PEM file of the certificate's private key"},
+	{Name: "ssl_options.verify", Also: []string{"RABBITMQ_SSL_VERIFY"}, Kind: Choice, Choices: verify, Default: "verify_none", Text: "verify_peer: a client's certificate is checked"},
+	{Name: "ssl_options.fail_if_no_peer_cert", Also: []string{"RABBITMQ_SSL_FAIL_IF_NO_PEER_CERT"}, Kind: Boolean, Default: "false", Text: "with verify_peer: a client without a certificate is refused"},
 	{Name: "ssl_options.versions.$n", Kind: Choice, Choices: protocol, Text: "a version of TLS that is spoken; without any 1.2 and 1.3"},
 	{Name: "ssl_options.sni.$name.certfile", Text: "certificate for clients that ask for a host name; $name is free, the names are those in the certificate"},
 	{Name: "ssl_options.sni.$name.keyfile", Text: "private key of that certificate"},
@@ -72,6 +72,8 @@ var List = []Setting{
 	{Name: "default_permissions.write", Kind: Pattern, Default: ".*", Text: "what the first user may write to"},
 	{Name: "default_permissions.read", Kind: Pattern, Default: ".*", Text: "what the first user may read from"},
 	{Name: "load_definitions", Also: []string{"RABBITMQ_LOAD_DEFINITIONS"}, Text: "JSON file of definitions that every start imports; then there is no first user"},
+	{Name: "definitions.local.path", Text: "as load_definitions"},
+	{Name: "definitions.import_backend", Kind: Choice, Choices: []string{"local_filesystem"}, Text: "where definitions.local.path is"},
 	{Name: "default_queue_type", Kind: Choice, Choices: queueOf, Default: "classic", Text: "type of a queue that does not say"},
 
 	// Who may come, and how often.

@@ -101,6 +101,9 @@ func (l *loading) name(from Sources, name string) (value, where string) {
 func (l *loading) files(from Sources) error {
 	file, where := l.name(from, "config")
 	dir, dirWhere := l.name(from, "config_dir")
+	if dir == "" {
+		dir = from.Defaults["config_dir"]
+	}
 	if file == "" {
 		for _, f := range from.Files {
 			if _, err := os.Stat(f); err == nil {

@@ -50,10 +50,12 @@ func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millis
 
 // definitions is the file that every start imports, or "".
 func definitions(v *settings.Values) string {
-	if file := v.Text("load_definitions"); file != "" {
-		return file
+	for _, key := range []string{"load_definitions", "management.load_definitions", "definitions.local.path"} {
+		if file := v.Text(key); file != "" {
+			return file
+		}
 	}
-	return v.Text("management.load_definitions")
+	return ""
 }
 
 func channelMax(v *settings.Values) uint16 {
@@ -200,14 +202,14 @@ func addresses(v *settings.Values, ours, theirs string, plain bool) (list []stri
 	switch {
 	case v.Said(ours) && (len(names) == 0 || v.Above(ours, theirs+"."+names[0])):
 		return v.Addresses(ours)
+	case len(names) > 0:
+		return list
 	case plain && (v.Said("node_port") || v.Said("node_ip_address")):
 		port := v.Text("node_port")
 		if port == "" {
 			port = "5672"
 		}
 		return []string{net.JoinHostPort(v.Text("node_ip_address"), port)}
-	case len(names) > 0:
-		return list
 	case v.Text(theirs) == "none":
 		return nil
 	}

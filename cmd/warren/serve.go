@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,11 +22,31 @@ import (
 // server is a broker that runs as this process.
 type server struct {
 	from     settings.Sources
-	values   *settings.Values
+	stop     context.CancelFunc
+	hangups  chan os.Signal
 	journal  *journal
 	logger   zerolog.Logger
 	broker   *broker.Broker
+	store    *store.Store   // nil if nothing is kept on disk
 	closeAll []func() error // in the order in which they were opened
+
+	mu     sync.Mutex // guards what follows
+	values *settings.Values
+}
+
+// settings gives the settings in force.
+func (s *server) settings() *settings.Values {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values
+}
+
+// hangUp does what SIGHUP does.
+func (s *server) hangUp() {
+	select {
+	case s.hangups <- syscall.SIGHUP:
+	default: // it is about to happen
+	}
 }
 
 // serve runs a broker until it is told to stop.
@@ -43,15 +64,15 @@ func serve(args []string, from settings.Sources) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
+	s.stop, s.hangups = stop, make(chan os.Signal, 1)
+	signal.Notify(s.hangups, syscall.SIGHUP)
 	if err := s.start(ctx); err != nil {
 		return errors.Join(err, s.close())
 	}
 	s.logger.Info().Msgf("Server startup complete; ready %d ms after the process began", time.Since(began).Milliseconds())
 	for ctx.Err() == nil {
 		select {
-		case <-reload:
+		case <-s.hangups:
 			s.reload()
 		case <-ctx.Done():
 		}
@@ -77,6 +98,11 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	config.Logger, config.Area, config.Audit = &s.logger, s.journal.Area, s.journal.audit
 	config.Fatal = s.fatal
+	if file := definitions(s.values); file != "" {
+		if config.Definitions, err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names it
+			return fmt.Errorf("load_definitions: %w", err)
+		}
+	}
 	if !s.values.Boolean("ephemeral") {
 		if err := s.openStore(ctx, s.values.Text("data_dir"), &config); err != nil {
 			return err
@@ -86,6 +112,9 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.closeAll = append(s.closeAll, s.broker.Close)
+	if err := s.openOperator(controlSocket(s.values)); err != nil {
+		return err
+	}
 	return s.announce()
 }
 
@@ -157,7 +186,7 @@ func (s *server) take(values *settings.Values) error {
 	if err != nil {
 		return err
 	}
-	changed, waiting := s.values.Difference(values)
+	changed, waiting := s.settings().Difference(values)
 	if err := s.journal.reload(values); err != nil {
 		return err
 	}
@@ -173,9 +202,9 @@ func (s *server) take(values *settings.Values) error {
 	for _, warning := range values.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
-	if len(waiting) == 0 {
-		s.values = values
-	}
+	s.mu.Lock()
+	s.values = values
+	s.mu.Unlock()
 	s.logger.Info().Msg("settings read again")
 	return nil
 }
@@ -203,6 +232,7 @@ func (s *server) openStore(ctx context.Context, dir string, config *broker.Confi
 	if err != nil {
 		return err
 	}
+	s.store = opened
 	s.closeAll = append(s.closeAll, opened.Close)
 	metadata, err := metadb.Open(ctx, opened)
 	if err != nil {

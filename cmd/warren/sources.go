@@ -31,6 +31,9 @@ func containerSources() settings.Sources {
 		"config_dir": "/etc/rabbitmq/conf.d", "listen": ":5672", "management_listen": ":15672", "metrics_listen": ":15692",
 		"data_dir": "/var/lib/rabbitmq/mnesia", "node_name": "rabbit@" + host,
 	}
+	if os.Getenv("RABBITMQ_SSL_CERTFILE") != "" {
+		s.Defaults["listen_tls"] = ":5671"
+	}
 	return s
 }
 

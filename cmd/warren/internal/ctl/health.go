@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -80,6 +81,8 @@ var healthCommands = []*command{
 			}
 			return checkAPI("certificate-expiration/"+within+"/"+unit, "No certificates are expiring within "+within+" "+unit+" on node %s.")(c)
 		}},
+	{name: "memory_breakdown", group: healthGroup, args: "[--unit <unit>]", help: "Shows what memory is used for", tools: "!" + diagnostics,
+		banner: c1("Reporting memory breakdown on node %s..."), run: memoryBreakdown},
 	{name: "server_version", group: healthGroup, help: "Displays the version of RabbitMQ whose behaviour the broker shows", tools: "!" + diagnostics,
 		banner: c1("Asking node %s for its RabbitMQ version..."),
 		run: func(c *call) (output, error) {
@@ -200,6 +203,27 @@ func checkProtocol(c *call) (output, error) {
 	}
 	slices.Sort(found)
 	return output{}, fail(exitUnavailable, "No listener for protocol %s is active on node %s. Found listeners for the following protocols: %s", c.args[0], name, strings.Join(found, ", "))
+}
+
+func memoryBreakdown(c *call) (output, error) {
+	name, err := c.node()
+	if err != nil {
+		return output{}, err
+	}
+	var answer struct {
+		Memory object `json:"memory"`
+	}
+	if err := c.client.get(api("nodes", name, "memory"), &answer); err != nil {
+		return output{}, asData(err)
+	}
+	var b strings.Builder
+	for _, key := range sorted(answer.Memory) {
+		if n, ok := answer.Memory[key].(json.Number); ok {
+			bytes, _ := n.Int64() // what is no whole number is not shown in bytes either
+			fmt.Fprintf(&b, "%s: %s\n", key, gb(bytes))
+		}
+	}
+	return output{text: b.String(), value: answer.Memory}, nil
 }
 
 func listListeners(c *call) (output, error) {

@@ -329,8 +329,9 @@ func report(c *call) (output, error) {
 // reach tells whether a port answers, as seen from here.
 func reach(l listener, timeout time.Duration) error {
 	host := l.IP
-	if l.iface() == "[::]" {
-		host = "localhost"
+	switch host {
+	case "", "::", "0.0.0.0":
+		host = "127.0.0.1"
 	}
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort(host, strconv.Itoa(l.Port)), timeout)
 	if err == nil {

@@ -1,0 +1,63 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// API is the HTTP API, for listeners that the Config does not know of.
+func (b *Broker) API() http.Handler { return b.management }
+
+// Operator gives the credentials, for AMQP and HTTP, of whoever administers the broker from its own machine.
+func (b *Broker) Operator() (user, password string) { return b.env.Load().Authority.Operator() }
+
+// importDefinitions makes what the Config's definitions say, before any client comes.
+func (b *Broker) importDefinitions(ctx context.Context) error {
+	if b.config.Definitions == nil {
+		return nil
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/api/definitions", bytes.NewReader(b.config.Definitions))
+	if err != nil {
+		return err
+	}
+	r.RemoteAddr = "127.0.0.1:0"
+	r.SetBasicAuth(b.Operator())
+	var a answer
+	b.management.ServeHTTP(&a, r)
+	if a.status/100 != 2 {
+		return fmt.Errorf("the definitions cannot be imported: %d %s", a.status, strings.TrimSpace(a.body.String()))
+	}
+	b.config.Logger.Info().Int("bytes", len(b.config.Definitions)).Msg("definitions imported")
+	return nil
+}
+
+// answer keeps what the API answers.
+type answer struct {
+	header http.Header
+	status int
+	body   strings.Builder
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header {
+	if a.header == nil {
+		a.header = http.Header{}
+	}
+	return a.header
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(b)
+}
