@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -18,6 +19,7 @@ type groups struct {
 	transient int
 	node      uint64
 	open      map[uint64]*group.Group
+	damaged   map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
 
 	env        *forward.Env
 	mu         sync.Mutex // guards what follows
@@ -30,9 +32,14 @@ const transientBase = 1 << 63
 
 func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
 
-// place spreads queues evenly, for ever the same way.
+// place spreads queues evenly, and leaves out groups that are damaged.
 func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 	if q.Lasting() {
+		for i := range uint64(g.durable) {
+			if id := 1 + (q.ID+i)%uint64(g.durable); g.damaged[id] == nil {
+				return id
+			}
+		}
 		return 1 + q.ID%uint64(g.durable)
 	}
 	return g.transientID(int(q.ID % uint64(g.transient)))
@@ -40,13 +47,19 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 
 // start opens all groups.
 func (g *groups) start(durable, direct oplog.Host, inboxes *group.Inboxes, hooks group.Hooks, c *Config) error {
-	g.open = map[uint64]*group.Group{}
+	g.open, g.damaged = map[uint64]*group.Group{}, map[uint64]error{}
 	open := func(id uint64, host oplog.Host) error {
 		opened, err := group.Open(id, host, []uint64{g.node}, inboxes, hooks, c.area("queue"))
-		if err == nil {
+		switch {
+		case err == nil:
 			g.open[id] = opened
+		case errors.Is(err, oplog.ErrDamaged):
+			c.Logger.Error().Err(err).Msg("the queues of this group refuse, the others serve; warren store export writes what can be read")
+			g.damaged[id] = err
+		default:
+			return err
 		}
-		return err
+		return nil
 	}
 	for i := range g.transient {
 		if err := open(g.transientID(i), direct); err != nil {
@@ -78,6 +91,9 @@ func (g *groups) waitCurrent() error {
 func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
 	if opened := g.open[id]; opened != nil {
 		return opened, nil
+	}
+	if err := g.damaged[id]; err != nil {
+		return nil, err
 	}
 	return nil, fmt.Errorf("group %d is not on this node", id)
 }
