@@ -71,11 +71,15 @@ func (q *request) download() string {
 }
 
 func (q *request) vhostDefinition(v *topology.VHost) object {
-	o := object{"name": v.Name, "metadata": q.metadata(v), "limits": []any{}}
-	for key, value := range q.metadata(v) {
-		o[key] = value
+	return object{"name": v.Name, "metadata": q.metadata(v), "limits": limitsOf(v)}
+}
+
+// limitsOf gives the limits of a vhost, an empty object if it has none.
+func limitsOf(v *topology.VHost) map[string]int64 {
+	if v.Limits == nil {
+		return map[string]int64{}
 	}
-	return o
+	return v.Limits
 }
 
 // metadata is what a vhost says of itself.
@@ -98,10 +102,7 @@ func (q *request) exportVHost() (answer, error) {
 	}
 	o := q.server.definitionsHead(formatVHost, fmt.Sprintf("Definitions of virtual host '%s'", v.Name))
 	o["original_vhost_name"], o["metadata"], o["description"] = v.Name, q.metadata(v), v.Description
-	o["limits"] = object{}
-	if len(v.Limits) > 0 {
-		o["limits"] = v.Limits
-	}
+	o["limits"] = limitsOf(v)
 	e := exported{}
 	e.contents(v, false)
 	e.into(o, "parameters", "policies", "queues", "exchanges", "bindings")

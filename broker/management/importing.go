@@ -62,9 +62,9 @@ func (q *request) importAll() (answer, error) {
 		one  func(o object) error
 	}{
 		{"users", q.importUser}, {"vhosts", q.importOneVHost}, {"permissions", q.importPermission},
-		{"topic_permissions", q.importTopicPermission}, {"parameters", q.importParameter},
-		{"global_parameters", q.importGlobal}, {"policies", q.importPolicy}, {"queues", q.importQueue},
-		{"exchanges", q.importExchange},
+		{"parameters", q.importParameter}, {"global_parameters", q.importGlobal}, {"policies", q.importPolicy},
+		{"queues", q.importQueue}, {"exchanges", q.importExchange},
+		{"topic_permissions", q.importTopicPermission}, // whose exchanges must be there
 	}
 	for _, s := range steps {
 		if err := each(d, s.list, s.one); err != nil {
