@@ -36,11 +36,11 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 			return err
 		}
 		b.webs = append(b.webs, l)
-		scheme := "http"
+		kind := "HTTP"
 		if l.Secure() {
-			scheme = "https"
+			kind = "HTTPS"
 		}
-		c.Logger.Info().Msgf("management API on %s://%s", scheme, l.Addr())
+		c.Logger.Info().Msgf("started %s listener on %s", kind, l.Addr())
 	}
 	if len(b.webs) > 0 {
 		b.sessions.Go(func() { b.management.Sample(b.running) })

@@ -42,7 +42,9 @@ func TestDefinitionsOfRabbitMQ(t *testing.T) {
 	exported := w.get("/definitions").(map[string]any)
 	for _, list := range []string{"users", "vhosts", "permissions", "topic_permissions", "parameters", "global_parameters", "policies", "queues", "exchanges", "bindings"} {
 		got := sortedObjects(t, exported[list])
-		got = slices.DeleteFunc(got, func(o string) bool { return strings.Contains(o, `"guest"`) || o == `{"limits":{},"metadata":{"default_queue_type":"classic","description":"","tags":[]},"name":"/"}` })
+		got = slices.DeleteFunc(got, func(o string) bool {
+			return strings.Contains(o, `"guest"`) || o == `{"limits":{},"metadata":{"default_queue_type":"classic","description":"","tags":[]},"name":"/"}`
+		})
 		if want := sortedObjects(t, given[list]); !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %v\nwant %v", list, got, want)
 		}
