@@ -66,7 +66,7 @@ var rooms = []room{
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/topology broker/routing broker/stats" +
 		" broker/audit broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
 	{"broker/management", "protocol broker/queue broker/matching broker/topology broker/stats broker/audit broker/auth" +
-		" broker/limits broker/usage broker/group broker/session broker/listen", engines},
+		" broker/limits broker/usage broker/group broker/dispatch broker/session", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
 	{"broker/brokertest", "broker broker/limits", engines},
 
