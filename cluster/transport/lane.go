@@ -1,0 +1,69 @@
+package transport
+
+import (
+	"errors"
+	"sync"
+)
+
+// ErrDropped is returned for a message that finds no open lane, or a full one.
+var ErrDropped = errors.New("transport: the peer cannot be reached")
+
+// laneMax is how many bytes may wait on a lane. More means that the peer takes nothing: the connection is given up.
+const laneMax = 256 << 20
+
+// laneOut is the messages that wait to be sent on a lane.
+type laneOut struct {
+	mu      sync.Mutex
+	arrived *sync.Cond
+	waiting [][]byte
+	bytes   int
+	open    bool
+	full    bool
+	closed  bool
+}
+
+func (l *laneOut) init() { l.arrived = sync.NewCond(&l.mu) }
+
+func (l *laneOut) push(data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.open || l.full {
+		return ErrDropped
+	}
+	if l.bytes += len(data); l.bytes > laneMax {
+		l.full = true
+	}
+	l.waiting = append(l.waiting, data)
+	l.arrived.Signal()
+	return nil
+}
+
+// take gives what waits, as soon as something does; nil when the lane is closed or was given up.
+func (l *laneOut) take() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.waiting) == 0 && l.open && !l.closed {
+		l.arrived.Wait()
+	}
+	if l.closed || !l.open || l.full {
+		return nil
+	}
+	taken := l.waiting
+	l.waiting, l.bytes = nil, 0
+	return taken
+}
+
+// set opens the lane, or closes it until the next connection and drops what waits.
+func (l *laneOut) set(open bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open, l.full, l.waiting, l.bytes = open, false, nil, 0
+	l.arrived.Broadcast()
+}
+
+func (l *laneOut) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.arrived.Broadcast()
+}

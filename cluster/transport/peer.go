@@ -1,0 +1,143 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+)
+
+// peer is a node that is sent to.
+type peer struct {
+	transport *Transport
+	node      uint64
+	address   string
+	ctx       context.Context
+	stop      context.CancelFunc
+	conn      *grpc.ClientConn
+	lanes     [lanes]laneOut
+}
+
+// retryPause is how long a lane rests after a connection that failed.
+const retryPause = 20 * time.Millisecond
+
+func newPeer(t *Transport, node uint64, address string) *peer {
+	p := &peer{transport: t, node: node, address: address}
+	p.ctx, p.stop = context.WithCancel(metadata.NewOutgoingContext(t.ctx, metadata.Pairs(
+		headerNode, strconv.FormatUint(t.Node, 10), headerCluster, t.Cluster,
+	)))
+	for i := range p.lanes {
+		p.lanes[i].init()
+	}
+	secure := insecure.NewCredentials()
+	if t.TLS != nil {
+		secure = credentials.NewTLS(t.TLS)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(secure),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallSendMsgSize(receiveMax)),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
+		grpc.WithReadBufferSize(socketBuffer), grpc.WithWriteBufferSize(socketBuffer),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: retryPause, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+	)
+	if err != nil {
+		bug("a client for %q: %v", address, err)
+	}
+	p.conn = conn
+	return p
+}
+
+func (p *peer) close() {
+	p.stop()
+	for i := range p.lanes {
+		p.lanes[i].end()
+	}
+	_ = p.conn.Close()
+}
+
+// Headers of every stream.
+const (
+	headerNode    = "warren-node"
+	headerCluster = "warren-cluster"
+	headerLane    = "warren-lane"
+)
+
+// run keeps a lane open until the peer is closed.
+func (p *peer) run(lane Lane) {
+	for p.ctx.Err() == nil {
+		if err := p.send(lane); err != nil && p.ctx.Err() == nil {
+			p.transport.Logger.Debug().Err(err).Uint64("peer", p.node).Str("address", p.address).Msg("connection to a node")
+			p.rest()
+		}
+	}
+}
+
+func (p *peer) rest() {
+	timer := time.NewTimer(retryPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.ctx.Done():
+	}
+}
+
+// send opens a lane and sends what is queued until it breaks.
+func (p *peer) send(lane Lane) error {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(p.ctx, headerLane, strconv.Itoa(int(lane))))
+	defer cancel()
+	stream, err := p.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+service+"/Messages", grpc.WaitForReady(true))
+	if err != nil {
+		return err
+	}
+	if _, err := stream.Header(); err != nil { // the other side has taken the stream
+		return err
+	}
+	out := &p.lanes[lane]
+	out.set(true)
+	p.transport.Handler.Found(p.node, lane)
+	broken := make(chan error, 1)
+	go func() { // the peer sends nothing on a lane: what comes is its end
+		var nothing []byte
+		broken <- stream.RecvMsg(&nothing)
+		out.set(false)
+	}()
+	for {
+		list := out.take()
+		if list == nil {
+			break
+		}
+		if err := stream.SendMsg(framed(list)); err != nil {
+			break
+		}
+	}
+	cancel()
+	err = <-broken
+	p.transport.Handler.Lost(p.node, lane)
+	if err == nil {
+		err = fmt.Errorf("transport: node %d said something on a lane", p.node)
+	}
+	return err
+}
+
+// framed puts the length before each message.
+func framed(list [][]byte) [][]byte {
+	parts := make([][]byte, 0, 2*len(list))
+	heads := make([]byte, 4*len(list))
+	for i, data := range list {
+		head := heads[4*i : 4*i+4 : 4*i+4]
+		binary.LittleEndian.PutUint32(head, uint32(len(data)))
+		parts = append(parts, head, data)
+	}
+	return parts
+}
+
+func bug(format string, values ...any) { panic("transport: " + fmt.Sprintf(format, values...)) }

@@ -1,0 +1,168 @@
+// Package transport owns the connections between nodes: streams of messages, and files of any length, over gRPC with a codec
+// that leaves bytes alone.
+//
+//  1. Listen accepts what other nodes send; Peer names a node to send to and where it is.
+//  2. Send queues a message on a lane. What is sent to one peer on one lane arrives in order, and complete as long as the
+//     connection lives. When it breaks, Lost is called, and whoever needs an answer asks again once Found is called.
+//  3. Stream sends something long, such as a snapshot, beside the lanes.
+//
+// Each node dials every other: a connection carries messages one way.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// Lane is a sequence of messages to a peer.
+type Lane uint8
+
+// The lanes: consensus does not wait behind what queues have to say.
+const (
+	Raft Lane = iota
+	Calls
+	lanes
+)
+
+// Handler takes what other nodes send. Its methods may be called from several goroutines.
+type Handler interface {
+	// Receive takes a message. The calls for one peer and lane come one after another; data is the handler's to keep.
+	Receive(from uint64, lane Lane, data []byte)
+	// Found tells that a lane to a peer is open: what is sent from now on may arrive.
+	Found(peer uint64, lane Lane)
+	// Lost tells that a lane to a peer is closed: of what was sent the end may be missing.
+	Lost(peer uint64, lane Lane)
+	// Stream takes what a peer sends with Stream. Its error is told to the sender.
+	Stream(from uint64, r io.Reader) error
+}
+
+// Options are what a Transport is told.
+type Options struct {
+	Node    uint64 // id of this node
+	Cluster string // nodes of different clusters do not talk
+	Handler Handler
+	// TLS is used to listen and to dial; nil: in the clear. Verifying that a peer belongs to the cluster is its part.
+	TLS    *tls.Config
+	Logger zerolog.Logger
+}
+
+// Transport is this node's end of all connections. It is safe for concurrent use.
+type Transport struct {
+	Options
+	ctx    context.Context
+	stop   context.CancelFunc
+	server *grpc.Server
+
+	mu    sync.RWMutex
+	peers map[uint64]*peer
+	runs  sync.WaitGroup
+}
+
+// ErrUnknownPeer is returned for a node that was not named with Peer.
+var ErrUnknownPeer = errors.New("transport: no such peer")
+
+// New makes a transport that neither listens nor dials yet.
+func New(o Options) *Transport {
+	t := &Transport{Options: o, peers: map[uint64]*peer{}}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	secure := insecure.NewCredentials()
+	if o.TLS != nil {
+		secure = credentials.NewTLS(o.TLS)
+	}
+	t.server = grpc.NewServer(
+		grpc.Creds(secure), grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(receiveMax), grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(socketBuffer), grpc.WriteBufferSize(socketBuffer),
+	)
+	t.server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: service, HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{
+			{StreamName: "Messages", ClientStreams: true, Handler: t.serveMessages},
+			{StreamName: "Long", ClientStreams: true, Handler: t.serveStream},
+		},
+	}, t)
+	return t
+}
+
+const (
+	service      = "warren.Node"
+	receiveMax   = 64 << 20
+	window       = 4 << 20
+	socketBuffer = 128 << 10
+)
+
+// Listen accepts connections until Close.
+func (t *Transport) Listen(l net.Listener) {
+	t.runs.Go(func() {
+		if err := t.server.Serve(l); err != nil && t.ctx.Err() == nil {
+			t.Logger.Error().Err(err).Msg("the listener for other nodes ended")
+		}
+	})
+}
+
+// Peer names a node and where it listens; a changed address takes effect with the next connection.
+func (t *Transport) Peer(node uint64, address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[node]; p != nil {
+		if p.address == address {
+			return
+		}
+		p.close()
+	}
+	p := newPeer(t, node, address)
+	t.peers[node] = p
+	for lane := range lanes {
+		t.runs.Go(func() { p.run(lane) })
+	}
+}
+
+// Forget ends the connections to a node.
+func (t *Transport) Forget(node uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[node]; p != nil {
+		p.close()
+		delete(t.peers, node)
+	}
+}
+
+func (t *Transport) peer(node uint64) (*peer, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p := t.peers[node]
+	if p == nil {
+		return nil, fmt.Errorf("%w: %d", ErrUnknownPeer, node)
+	}
+	return p, nil
+}
+
+// Send queues a message; the bytes are given away. It never blocks: a message that finds no open lane is dropped, and the
+// error says so.
+func (t *Transport) Send(node uint64, lane Lane, data []byte) error {
+	p, err := t.peer(node)
+	if err != nil {
+		return err
+	}
+	return p.lanes[lane].push(data)
+}
+
+// Close ends all connections.
+func (t *Transport) Close() {
+	t.stop()
+	t.mu.Lock()
+	for _, p := range t.peers {
+		p.close()
+	}
+	t.mu.Unlock()
+	t.server.Stop()
+	t.runs.Wait()
+}
