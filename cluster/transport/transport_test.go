@@ -33,12 +33,15 @@ type handler struct {
 	stream func(from uint64, r io.Reader) error
 }
 
-
 func (h *handler) Receive(from uint64, lane Lane, data []byte) {
 	h.heard <- noted{from: from, lane: lane, data: data, what: "received"}
 }
-func (h *handler) Found(peer uint64, lane Lane)          { h.heard <- noted{from: peer, lane: lane, what: "found"} }
-func (h *handler) Lost(peer uint64, lane Lane)           { h.heard <- noted{from: peer, lane: lane, what: "lost"} }
+func (h *handler) Found(peer uint64, lane Lane) {
+	h.heard <- noted{from: peer, lane: lane, what: "found"}
+}
+func (h *handler) Lost(peer uint64, lane Lane) {
+	h.heard <- noted{from: peer, lane: lane, what: "lost"}
+}
 func (h *handler) Stream(from uint64, r io.Reader) error { return h.stream(from, r) }
 
 // wait gives the next that is of a kind, on a lane.
@@ -223,4 +226,3 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
-
