@@ -24,6 +24,7 @@ func (b *Broker) importDefinitions(ctx context.Context) error {
 		return err
 	}
 	r.RemoteAddr = "127.0.0.1:0"
+	r.Header.Set("Content-Type", "application/json")
 	r.SetBasicAuth(b.Operator())
 	var a answer
 	b.management.ServeHTTP(&a, r)

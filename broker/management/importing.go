@@ -226,7 +226,7 @@ func (q *request) importOneVHost(o object) error {
 	if err != nil {
 		return err
 	}
-	if created { // definitions say who may use it, and whoever imports may too
+	if created && !q.principal.IsOperator() { // definitions say who may use it, and whoever imports may too
 		if _, err := q.server.Editor.PutPermission(q.context(), name, q.principal.Name(), ".*", ".*", ".*", nil); err != nil {
 			return err
 		}
