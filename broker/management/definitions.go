@@ -40,7 +40,7 @@ func (q *request) exportAll() (answer, error) {
 	e := exported{}
 	q.catalog.Users(func(u *topology.User) bool { e.add("users", userObject(u)); return true })
 	q.catalog.Globals(func(p *topology.Parameter) bool {
-		if p.Name != clusterParameter {
+		if p.Name != topology.ClusterID {
 			e.add("global_parameters", globalObject(p))
 		}
 		return true

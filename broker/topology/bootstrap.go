@@ -14,6 +14,9 @@ type Defaults struct {
 	Configure, Write, Read string
 }
 
+// ClusterID is the global parameter that tells this cluster from all others.
+const ClusterID = "internal_cluster_id"
+
 // Bootstrap gives a broker that has neither vhosts nor users its first ones, and the user rights in the vhost. It happens
 // as a whole: a broker that is killed at its first start is empty at its second.
 func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
@@ -22,6 +25,8 @@ func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
 			return meta.Txn{}, nil
 		}
 		txn := createVHost(d.VHost, &VHostRecord{Description: "Default virtual host"})
+		txn.Ops = append(txn.Ops, put(key(sectionGlobal, ClusterID), RandomName("rabbitmq-cluster-id-"), false),
+			put(key(sectionGlobal, "cluster_tags"), []string{}, false))
 		if d.User == "" {
 			return txn, nil
 		}

@@ -163,7 +163,22 @@ func wrongUpstream(name string, value map[string]any) string {
 	if _, ok := value["uri"]; !ok {
 		return fmt.Sprintf("Key \"uri\" not found in %s", name)
 	}
+	if uri := value["uri"]; !isURI(uri) {
+		return "uri should be a URI or a list of them, actually was " + jsonTerm(uri)
+	}
 	return unknownTerms(name, value, func(key string) bool { return slices.Contains(upstreamKeys, key) })
+}
+
+// isURI tells whether a value is one or several addresses.
+func isURI(value any) bool {
+	list, isList := value.([]any)
+	if !isList {
+		list = []any{value}
+	}
+	return len(list) > 0 && !slices.ContainsFunc(list, func(one any) bool {
+		text, isText := one.(string)
+		return !isText || !strings.HasPrefix(text, "amqp://") && !strings.HasPrefix(text, "amqps://")
+	})
 }
 
 func wrongShovel(name string, value map[string]any) string {
