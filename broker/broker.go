@@ -70,7 +70,7 @@ func (b *Broker) start(ctx context.Context) error {
 		durable: c.Groups, transient: c.TransientGroups, node: c.Node, forwarders: map[uint64]*forward.Forwarder{},
 	}
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
-		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, Forbidden: topology.Forbidden(c.Permit),
+		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
 	})
 	if err != nil {
 		return err

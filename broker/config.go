@@ -74,6 +74,9 @@ type Config struct {
 	Anonymous string
 	// DefaultQueueType is the type of a queue that does not name one. Default classic.
 	DefaultQueueType string
+	// ConsumerTimeout is how long a consumer of a quorum queue may take to acknowledge if neither queue nor policy says.
+	// Default 30 minutes; below 0 there is no bound.
+	ConsumerTimeout time.Duration
 	// Permit says which of RabbitMQ's deprecated features may be used, by name; what it does not name is as in RabbitMQ.
 	Permit map[string]bool
 
@@ -164,6 +167,14 @@ func (c *Config) setDefaults() {
 		c.Fatal = func(err error) { bug("%v", err) }
 	}
 	c.defaultUser()
+}
+
+// consumerTimeoutMs is the timeout in milliseconds: 0 is the default, below 0 there is none.
+func (c *Config) consumerTimeoutMs() int64 {
+	if c.ConsumerTimeout < 0 {
+		return -1
+	}
+	return c.ConsumerTimeout.Milliseconds()
 }
 
 // area gives the logger of an area.

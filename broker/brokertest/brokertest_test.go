@@ -291,3 +291,29 @@ func BenchmarkFirstConfirm(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// TestConsumersThatAreTooSlow: the time that a consumer of a quorum queue has is configured.
+func TestConsumersThatAreTooSlow(t *testing.T) {
+	for timeout, ends := range map[time.Duration]bool{time.Minute: true, -1: false} {
+		clock := brokertest.NewClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+		b := brokertest.Start(t, brokertest.WithClock(clock), brokertest.WithConfig(func(c *broker.Config) { c.ConsumerTimeout = timeout }))
+		ch := channel(t, dial(t, b), "q", amqp.Table{"x-queue-type": "quorum"})
+		cancelled := ch.NotifyCancel(make(chan string, 1))
+		deliveries, err := ch.Consume("q", "slow", false, false, false, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, ch, "q", "m")
+		<-deliveries
+		clock.Advance(2 * time.Hour)
+		if ends {
+			if tag := <-cancelled; tag != "slow" {
+				t.Errorf("%s is cancelled", tag)
+			}
+			continue
+		}
+		if q, err := ch.QueueDeclarePassive("q", true, false, false, false, nil); err != nil || q.Consumers != 1 || len(cancelled) > 0 {
+			t.Errorf("without a bound: %+v, %v", q, err)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/stats"
-	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -218,14 +217,14 @@ func (w *writer) cancelled(e *group.Event) {
 	case w.client.cancelNotify:
 		w.out = protocol.AppendMethodFrame(w.out, c.outlet.number, &protocol.BasicCancel{ConsumerTag: c.tag, NoWait: true})
 	case e.Outcome == queue.TimedOut:
-		w.failOutlet(c.outlet.channel, tooSlow(c, int64(e.Number)))
+		w.failOutlet(c.outlet.channel, tooSlow(c, int64(e.Number), w.env.Editor.ConsumerTimeoutMs))
 	}
 }
 
 // tooSlow is the refusal for a channel whose consumer did not acknowledge in time. RabbitMQ names the time only if the
 // consumer or nobody set it.
-func tooSlow(c *consumer, ms int64) *protocol.Error {
-	if c.timeoutMs == 0 && ms != topology.ConsumerTimeoutDefault {
+func tooSlow(c *consumer, ms, fallback int64) *protocol.Error {
+	if c.timeoutMs == 0 && ms != fallback {
 		ms = -1
 	}
 	return protocol.PreconditionFailed("delivery acknowledgement on channel %d timed out. Timeout value used: %d ms. This timeout value can be configured, see consumers doc guide to learn more", c.outlet.number, ms)

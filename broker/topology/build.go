@@ -133,12 +133,13 @@ func (b *builder) putVHost(kv parsedKV) error {
 	v := b.vhost(kv.names[0])
 	if v == nil {
 		v = &VHost{
-			Name:        kv.names[0],
-			exchanges:   immutable.NewSortedMap[string, *Exchange](nil),
-			queues:      immutable.NewSortedMap[string, *Queue](nil),
-			permissions: immutable.NewSortedMap[string, *Permission](nil),
-			topics:      immutable.NewSortedMap[string, *TopicPermission](nil),
-			parameters:  immutable.NewSortedMap[string, *Parameter](nil),
+			Name:              kv.names[0],
+			consumerTimeoutMs: b.next.consumerTimeoutMs,
+			exchanges:         immutable.NewSortedMap[string, *Exchange](nil),
+			queues:            immutable.NewSortedMap[string, *Queue](nil),
+			permissions:       immutable.NewSortedMap[string, *Permission](nil),
+			topics:            immutable.NewSortedMap[string, *TopicPermission](nil),
+			parameters:        immutable.NewSortedMap[string, *Parameter](nil),
 		}
 		b.vhosts[v.Name] = v
 	}

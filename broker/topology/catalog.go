@@ -27,6 +27,8 @@ type Catalog struct {
 	users    *immutable.SortedMap[string, *User]
 	globals  *immutable.SortedMap[string, *Parameter]
 	byID     *immutable.Map[uint64, *Queue]
+
+	consumerTimeoutMs int64 // of quorum queues that say nothing
 }
 
 // VHost is a virtual host and what is in it.
@@ -41,6 +43,8 @@ type VHost struct {
 	parameters  *immutable.SortedMap[string, *Parameter]       // by component and name
 	policies    []*Policy                                      // highest priority first
 	operators   []*Policy
+
+	consumerTimeoutMs int64 // as the Catalog's
 }
 
 // VHostRecord is what is stored of a vhost.
@@ -177,10 +181,11 @@ var noEdges = immutable.NewSortedMap[string, *Edge](nil)
 // NewCatalog is the empty catalog.
 func NewCatalog() *Catalog {
 	return &Catalog{
-		vhosts:  immutable.NewSortedMap[string, *VHost](nil),
-		users:   immutable.NewSortedMap[string, *User](nil),
-		globals: immutable.NewSortedMap[string, *Parameter](nil),
-		byID:    immutable.NewMap[uint64, *Queue](nil),
+		consumerTimeoutMs: ConsumerTimeoutDefault,
+		vhosts:            immutable.NewSortedMap[string, *VHost](nil),
+		users:             immutable.NewSortedMap[string, *User](nil),
+		globals:           immutable.NewSortedMap[string, *Parameter](nil),
+		byID:              immutable.NewMap[uint64, *Queue](nil),
 	}
 }
 

@@ -19,8 +19,8 @@ const quorumDeliveryLimit = 20
 // ConsumerTimeoutDefault is how long a consumer of a quorum queue may take to acknowledge, in milliseconds.
 const ConsumerTimeoutDefault = 1_800_000
 
-// config merges what a queue's arguments and policies say.
-func (q *Queue) config() queue.Config {
+// config merges what a queue's arguments and policies say; the timeout is that of quorum queues that say nothing.
+func (q *Queue) config(consumerTimeoutMs int64) queue.Config {
 	s := settings{arguments: q.Table, policy: q.Policy, operator: q.Operator, quorum: q.Type == "quorum"}
 	c := queue.DefaultConfig()
 	c.Durable, c.AutoDelete, c.Exclusive = q.Durable, q.AutoDelete, q.Exclusive
@@ -43,7 +43,7 @@ func (q *Queue) config() queue.Config {
 	c.MaxLengthBytes = s.lowest("max-length-bytes")
 	c.ConsumerTimeoutMs = s.lowest("consumer-timeout")
 	if s.quorum && c.ConsumerTimeoutMs == queue.None {
-		c.ConsumerTimeoutMs = ConsumerTimeoutDefault
+		c.ConsumerTimeoutMs = consumerTimeoutMs
 	}
 	c.Overflow = s.overflow()
 	c.DeadLetterExchange, c.DeadLetter = s.argumentFirst("dead-letter-exchange")

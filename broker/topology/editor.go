@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/store/meta"
 )
@@ -29,8 +30,11 @@ type Options struct {
 	Place func(c *Catalog, q *Queue) uint64
 	// DefaultQueueType is the type of a queue that does not say; "" is classic.
 	DefaultQueueType string
-	QueueLimit       int64 // queues in all vhosts; 0: no limit
-	ExchangeLimit    int64 // exchanges in all vhosts; 0: no limit
+	// ConsumerTimeoutMs is how long a consumer of a quorum queue may take to acknowledge if neither queue nor policy says:
+	// 0 is ConsumerTimeoutDefault, below 0 there is no bound.
+	ConsumerTimeoutMs int64
+	QueueLimit        int64 // queues in all vhosts; 0: no limit
+	ExchangeLimit     int64 // exchanges in all vhosts; 0: no limit
 	// Forbidden are the deprecated features that are not permitted, by name.
 	Forbidden map[string]bool
 }
@@ -51,8 +55,13 @@ type Editor struct {
 
 // Open loads the metadata and follows it.
 func Open(ctx context.Context, store meta.Store, o Options) (*Editor, error) {
+	if o.ConsumerTimeoutMs == 0 {
+		o.ConsumerTimeoutMs = ConsumerTimeoutDefault
+	}
 	e := &Editor{Options: o, store: store, arrived: make(chan struct{}), turn: make(chan struct{}, 1)}
-	e.current.Store(NewCatalog())
+	empty := NewCatalog()
+	empty.consumerTimeoutMs = max(o.ConsumerTimeoutMs, queue.None)
+	e.current.Store(empty)
 	loaded := make(chan struct{})
 	pairs, revision, err := store.Load(ctx, func(event meta.Event) {
 		<-loaded
@@ -62,7 +71,7 @@ func Open(ctx context.Context, store meta.Store, o Options) (*Editor, error) {
 		close(loaded)
 		return nil, fmt.Errorf("loading the metadata: %w", err)
 	}
-	change, err := build(NewCatalog(), meta.Event{Revision: revision, Changes: pairs}, o.Node)
+	change, err := build(empty, meta.Event{Revision: revision, Changes: pairs}, o.Node)
 	if err == nil {
 		e.current.Store(change.Catalog)
 	}

@@ -127,7 +127,7 @@ func first(policies []*Policy, suits func(*Policy) bool) *Policy {
 func (q *Queue) applyPolicy(v *VHost) {
 	q.Policy = first(v.policies, func(p *Policy) bool { return p.forQueue(q) })
 	q.Operator = first(v.operators, func(p *Policy) bool { return p.forQueue(q) })
-	q.Config = q.config()
+	q.Config = q.config(v.consumerTimeoutMs)
 }
 
 func (x *Exchange) applyPolicy(v *VHost) {

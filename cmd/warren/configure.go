@@ -31,6 +31,9 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 		LoopbackOnly: loopbackOnly(v), Permit: permitted(v),
 		LoginLimits: auth.Limits{Address: int(v.Number("login_failures_address")), User: int(v.Number("login_failures_user"))},
 	}
+	if c.ConsumerTimeout = milliseconds(v.Number("consumer_timeout")); c.ConsumerTimeout == 0 {
+		c.ConsumerTimeout = -time.Millisecond // undefined, infinity
+	}
 	if c.Session.Heartbeat = uint16(v.Number("heartbeat")); c.Session.Heartbeat == 0 {
 		c.NoHeartbeat = true
 	}
