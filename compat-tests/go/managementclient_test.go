@@ -101,15 +101,21 @@ func (m *management) get(path string) any {
 // shows waits until a path shows a value where the steps lead: statistics are a few seconds late.
 func (m *management) shows(want any, path string, steps ...any) {
 	m.t.Helper()
-	var got any
-	deadline := time.Now().Add(patience)
-	for time.Now().Before(deadline) {
-		if got = follow(m.try(http.MethodGet, path, nil).body, steps...); got == want {
+	again := time.NewTicker(quietTime)
+	defer again.Stop()
+	deadline := time.After(patience)
+	for {
+		got := follow(m.try(http.MethodGet, path, nil).body, steps...)
+		if got == want {
 			return
 		}
-		time.Sleep(quietTime)
+		select {
+		case <-again.C:
+		case <-deadline:
+			m.t.Errorf("%s shows %v at %v, want %v", path, got, steps, want)
+			return
+		}
 	}
-	m.t.Errorf("%s shows %v at %v, want %v", path, got, steps, want)
 }
 
 // follow goes by names and indexes into a decoded value.
