@@ -145,6 +145,7 @@ func (b *Broker) startGroups() error {
 	authority := &auth.Authority{Catalog: b.editor.Catalog, Anonymous: c.Anonymous, Audit: c.Audit}
 	authority.SetLoopbackOnly(c.LoopbackOnly)
 	authority.SetLimits(c.LoginLimits)
+	authority.SetAlgorithm(c.PasswordHash)
 	env := &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
 		Logger: c.area("connection"), Numbers: numbers, Authority: authority, Nack: c.Nack,
@@ -285,7 +286,7 @@ func (b *Broker) Tick() { b.groups.tick() }
 func (b *Broker) Alarms() *limits.Alarms { return &b.alarms }
 
 // Reload takes what of a Config a running broker can take: Session for the connections to come, LoopbackOnly, LoginLimits,
-// MemoryLimit, DiskFreeLimit. Everything else stays.
+// PasswordHash, MemoryLimit, DiskFreeLimit. Everything else stays.
 func (b *Broker) Reload(c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -296,6 +297,7 @@ func (b *Broker) Reload(c Config) error {
 	env.GlobalQoS, env.ClusterName = globalQoS, b.config.ClusterName
 	env.Authority.SetLoopbackOnly(c.LoopbackOnly)
 	env.Authority.SetLimits(c.LoginLimits)
+	env.Authority.SetAlgorithm(c.PasswordHash)
 	b.env.Store(&env)
 	b.watch(c.MemoryLimit, c.DiskFreeLimit)
 	return nil

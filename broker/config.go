@@ -68,6 +68,8 @@ type Config struct {
 	Definitions []byte
 	// LoopbackOnly are the users that may only come from this machine. Default: guest.
 	LoopbackOnly []string
+	// PasswordHash is how new passwords are kept, by the names of package auth. Default: auth.Default, which is argon2id.
+	PasswordHash string
 	// LoginLimits bound how often somebody may be wrong. Default: there is no bound.
 	LoginLimits auth.Limits
 	// Anonymous is the user whom the mechanism ANONYMOUS logs in. Default: guest; "none" switches it off.
@@ -108,6 +110,9 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(l.Address); err != nil {
 			return fmt.Errorf("listen address %q: %w", l.Address, err)
 		}
+	}
+	if !auth.Known(c.PasswordHash) {
+		return fmt.Errorf("password hashing algorithm %q is not known", c.PasswordHash)
 	}
 	if c.Session.FrameMax < protocol.FrameMinSize {
 		return fmt.Errorf("frame_max is %d, the least is %d", c.Session.FrameMax, protocol.FrameMinSize)
@@ -152,6 +157,7 @@ func (c *Config) setDefaults() {
 	if c.LoopbackOnly == nil {
 		c.LoopbackOnly = []string{"guest"}
 	}
+	setIfZero(&c.PasswordHash, auth.Default)
 	setIfZero(&c.Anonymous, "guest")
 	if c.Anonymous == "none" {
 		c.Anonymous = ""
@@ -205,7 +211,7 @@ func (c *Config) hashDefaultPassword() (err error) {
 	if r.PasswordHash != "" || c.DefaultPassword == "" {
 		return nil
 	}
-	r.Algorithm = auth.Default
+	r.Algorithm = c.PasswordHash
 	if c.DefaultPassword == "guest" {
 		r.Algorithm = auth.SHA256
 	}

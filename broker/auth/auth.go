@@ -29,6 +29,7 @@ type Authority struct {
 	// Audit is told of every login.
 	Audit *audit.Log
 
+	algorithm    atomic.Pointer[string]
 	loopbackOnly atomic.Pointer[map[string]bool]
 	cache        cache
 	throttle     throttle
@@ -43,6 +44,17 @@ func (a *Authority) SetLoopbackOnly(users []string) {
 		only[user] = true
 	}
 	a.loopbackOnly.Store(&only)
+}
+
+// SetAlgorithm says how new passwords are kept.
+func (a *Authority) SetAlgorithm(name string) { a.algorithm.Store(&name) }
+
+// Algorithm is how new passwords are kept, Default if nobody says.
+func (a *Authority) Algorithm() string {
+	if name := a.algorithm.Load(); name != nil {
+		return *name
+	}
+	return Default
 }
 
 // SetLimits says how often somebody may be wrong. Without it there is no bound.

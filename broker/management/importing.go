@@ -203,7 +203,7 @@ func (q *request) importUser(o object) error {
 	if err != nil {
 		return err
 	}
-	change, err := readUser(o)
+	change, err := readUser(o, q.server.Authority.Algorithm())
 	if err == nil {
 		_, err = q.server.Editor.PutUser(q.context(), name, change, nil)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/warrenmq/warren/broker/audit"
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
@@ -43,6 +44,8 @@ type Options struct {
 	// Listeners gives the addresses the node listens on.
 	Listeners func() []Listener
 	Identity
+	// Audit is told of what clients change, and of exports.
+	Audit  *audit.Log
 	Logger zerolog.Logger
 	Clock  func() int64 // milliseconds since the epoch
 }
@@ -90,7 +93,7 @@ func New(o Options) *Server {
 	s := &Server{Options: o, router: newRouter(allRoutes())}
 	s.sampler = newSampler(s)
 	s.http = &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		Handler: audit.Handler(o.Audit, s), ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerMax,
 	}
 	return s

@@ -72,7 +72,7 @@ func (q *request) putUser() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	change, err := readUser(body)
+	change, err := readUser(body, q.server.Authority.Algorithm())
 	if err != nil {
 		return answer{}, err
 	}
@@ -101,7 +101,8 @@ func (s *Server) setUserLimits(q *request, user string, value any) error {
 }
 
 // readUser reads what a user is to be like: tags, and a password, its hash, or neither for one who cannot log in with one.
-func readUser(body object) (change func(*topology.UserRecord) error, err error) {
+// newHash is the algorithm for a password that comes without one.
+func readUser(body object, newHash string) (change func(*topology.UserRecord) error, err error) {
 	tagsGiven, given := body["tags"]
 	if legacy, isFlag := body["administrator"].(bool); !given && isFlag {
 		given = true
@@ -116,7 +117,7 @@ func readUser(body object) (change func(*topology.UserRecord) error, err error) 
 	if err != nil {
 		return nil, err
 	}
-	hash, algorithm, err := readPassword(body)
+	hash, algorithm, err := readPassword(body, newHash)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +127,12 @@ func readUser(body object) (change func(*topology.UserRecord) error, err error) 
 	}, nil
 }
 
-func readPassword(body object) (hash, algorithm string, err error) {
-	algorithm, err = text(body, "hashing_algorithm", auth.SHA256)
+func readPassword(body object, newHash string) (hash, algorithm string, err error) {
+	fallback := newHash
+	if _, hashed := body["password_hash"]; hashed {
+		fallback = auth.SHA256
+	}
+	algorithm, err = text(body, "hashing_algorithm", fallback)
 	if err != nil {
 		return "", "", err
 	}
@@ -145,7 +150,7 @@ func readPassword(body object) (hash, algorithm string, err error) {
 			return "", auth.SHA256, nil
 		}
 		if !auth.Known(algorithm) {
-			algorithm = auth.SHA256
+			algorithm = newHash
 		}
 		hash, err = auth.Hash(algorithm, password)
 		return hash, algorithm, err

@@ -81,7 +81,11 @@ func (r *reader) exchangePassive(c *channel, m *protocol.ExchangeDeclare) {
 
 func (r *reader) exchangeDelete(c *channel, m *protocol.ExchangeDelete) {
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.ExchangeDeleteOk{}), func(durable func(error)) error {
-		return r.env.Editor.DeleteExchange(context.Background(), r.vhost, m.Exchange, m.IfUnused, r.principal, durable)
+		err := r.env.Editor.DeleteExchange(context.Background(), r.vhost, m.Exchange, m.IfUnused, r.principal, durable)
+		if err == nil {
+			r.audit("exchange.delete", m.Exchange, 0)
+		}
+		return err
 	})
 }
 

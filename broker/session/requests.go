@@ -177,8 +177,11 @@ func (w *writer) purge(ch *channel, q *topology.Queue, noWait bool) {
 		switch {
 		case e.Outcome == queue.NoQueue:
 			w.refuseMethod(o, w.missing(q.Name), protocol.QueuePurgeID)
-		case !noWait:
-			w.reply(o.number, &protocol.QueuePurgeOk{MessageCount: uint32(e.Ready)})
+		default:
+			w.audit("queue.purge", q.Name, uint64(e.Ready))
+			if !noWait {
+				w.reply(o.number, &protocol.QueuePurgeOk{MessageCount: uint32(e.Ready)})
+			}
 		}
 	})
 	w.propose(q.Group, &queue.Purge{Queue: queue.ID(q.ID), Request: request})
@@ -211,6 +214,7 @@ func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDe
 // forgetQueue removes the metadata of a queue whose machine is gone, and answers.
 func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDelete, ready uint32) {
 	delete(w.exclusive, q.ID)
+	w.audit("queue.delete", q.Name, uint64(ready))
 	s := newSlot(o.number)
 	if !m.NoWait {
 		w.promise(s)

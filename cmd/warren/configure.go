@@ -28,7 +28,7 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 			FrameMax: uint32(v.Number("frame_max")), ChannelMax: channelMax(v), MaxMessageSize: v.Size("max_message_size"),
 			HandshakeTimeout: milliseconds(v.Number("handshake_timeout")),
 		},
-		LoopbackOnly: loopbackOnly(v), Permit: permitted(v),
+		LoopbackOnly: loopbackOnly(v), PasswordHash: hashes[v.Text("password_hash")], Permit: permitted(v),
 		LoginLimits: auth.Limits{Address: int(v.Number("login_failures_address")), User: int(v.Number("login_failures_user"))},
 	}
 	if c.ConsumerTimeout = milliseconds(v.Number("consumer_timeout")); c.ConsumerTimeout == 0 {
@@ -48,6 +48,9 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	c.Management, err = managementListeners(v, failed)
 	return c, err
 }
+
+// hashes are the algorithms for passwords by their names in a file.
+var hashes = map[string]string{"argon2id": auth.Argon2, "sha256": auth.SHA256, "sha512": auth.SHA512}
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 

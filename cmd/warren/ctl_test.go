@@ -245,3 +245,84 @@ func TestLogLevelsChange(t *testing.T) {
 		t.Errorf("still in the log: %s", after)
 	}
 }
+
+// TestTheAuditLog has who did what, over AMQP and over HTTP, and no secret.
+func TestTheAuditLog(t *testing.T) {
+	i := newImage(t, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=0", "WARREN_LOG_AUDIT=audit.log")
+	p := i.start()
+	ch := p.channel()
+	if _, err := ch.QueueDeclare("q", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, ch, "q", "a")
+	if _, err := ch.QueuePurge("q", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDelete("q", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.ExchangeDeclare("x", "direct", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.ExchangeDelete("x", false, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := amqp.Dial("amqp://guest:canary@" + p.addr); err == nil {
+		t.Error("with a wrong password")
+	}
+	i.must("rabbitmqctl add_user u canary")
+	i.must("rabbitmqctl set_permissions u", ".*", ".*", ".*")
+	i.must("rabbitmqctl export_definitions -")
+	i.must("rabbitmqctl -q list_users")
+	p.stop()
+	text, err := os.ReadFile(filepath.Join(i.dir, "audit.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"action":"user.login","ok":true,"user":"guest","from":"127.0.0.1","detail":"PLAIN"`,
+		`"action":"queue.purge","ok":true,"user":"guest","from":"127.0.0.1","vhost":"/","name":"q","detail":"1 messages"`,
+		`"action":"queue.delete","ok":true,"user":"guest","from":"127.0.0.1","vhost":"/","name":"q"`,
+		`"action":"exchange.delete","ok":true,"user":"guest","from":"127.0.0.1","vhost":"/","name":"x"`,
+		`"action":"user.login","ok":false,"user":"guest","from":"127.0.0.1","detail":"PLAIN","refused":"invalid credentials"`,
+		`"action":"http","ok":true,"user":"rmq-cli","from":"127.0.0.1","name":"/api/users/u","detail":"PUT","status":201`,
+		`"name":"/api/permissions/%2F/u","detail":"PUT"`,
+		`"name":"/api/definitions","detail":"GET"`,
+	} {
+		if strings.Count(string(text), want) != 1 {
+			t.Errorf("%s is not there once", want)
+		}
+	}
+	if strings.Contains(string(text), "canary") || strings.Contains(string(text), "/api/overview") || t.Failed() {
+		t.Errorf("the audit log is\n%s", text)
+	}
+}
+
+// TestNewPasswordsAreHashedHard, unless RabbitMQ is to understand them.
+func TestNewPasswordsAreHashedHard(t *testing.T) {
+	for setting, want := range map[string]string{"": "warren_password_hashing_argon2id", "sha512": "rabbit_password_hashing_sha512"} {
+		i := newImage(t, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=0", "RABBITMQ_DEFAULT_USER=app", "RABBITMQ_DEFAULT_PASS=one")
+		if setting != "" {
+			i.env = append(i.env, "WARREN_PASSWORD_HASH="+setting)
+		}
+		p := i.start()
+		i.must("rabbitmqctl add_user u two")
+		var d struct {
+			Users []struct {
+				Name      string
+				Algorithm string `json:"hashing_algorithm"`
+			}
+		}
+		if err := json.Unmarshal([]byte(i.must("rabbitmqctl export_definitions -")), &d); err != nil || len(d.Users) != 2 {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		for _, u := range d.Users {
+			if u.Algorithm != want {
+				t.Errorf("%s has %s, want %s", u.Name, u.Algorithm, want)
+			}
+		}
+		i.must("rabbitmqctl authenticate_user u two")
+		i.must("rabbitmqctl authenticate_user app one")
+		p.stop()
+	}
+}
