@@ -27,6 +27,8 @@ type Config struct {
 	Listeners []listen.Spec
 	// Management are the addresses for the HTTP API. Default: none.
 	Management []listen.Spec
+	// ManagementPrefix stands before all paths of the HTTP API, on these addresses. Default: none.
+	ManagementPrefix string
 	// Node is this node's id. Default 1.
 	Node uint64
 	// NodeName is how the node is called. Default warren@localhost.

@@ -44,6 +44,8 @@ type Options struct {
 	// Listeners gives the addresses the node listens on.
 	Listeners func() []Listener
 	Identity
+	// PathPrefix stands before all paths that Serve answers.
+	PathPrefix string
 	// Audit is told of what clients change, and of exports.
 	Audit  *audit.Log
 	Logger zerolog.Logger
@@ -93,7 +95,7 @@ func New(o Options) *Server {
 	s := &Server{Options: o, router: newRouter(allRoutes())}
 	s.sampler = newSampler(s)
 	s.http = &http.Server{
-		Handler: audit.Handler(o.Audit, s), ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		Handler: http.StripPrefix(o.PathPrefix, audit.Handler(o.Audit, s)), ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerMax,
 	}
 	return s

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -268,5 +269,50 @@ func TestTLS(t *testing.T) {
 	eventually(t, "the refusal is in the log with the client's address", func() bool {
 		return strings.Contains(p.stdout.String(), "192.0.2.7:4711") && strings.Contains(p.stdout.String(), "can only connect via localhost")
 	})
+	p.stop()
+}
+
+// TestSideBySide: brokers that take free ports take nothing else that there is only once.
+func TestSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	seen := map[string]bool{}
+	for _, ready := range []string{"one", "two"} {
+		p := launch(t, dir, "--ephemeral", "--listen", "127.0.0.1:0", "--ready-file", ready)
+		p.ready()
+		for name, address := range readyFile(t, filepath.Join(dir, ready)) {
+			if seen[address] || strings.HasSuffix(address, ":15672") || strings.HasSuffix(address, ":15692") {
+				t.Errorf("%s is %s", name, address)
+			}
+			seen[address] = true
+		}
+	}
+	if len(seen) < 4 {
+		t.Errorf("addresses %v", seen)
+	}
+}
+
+// TestWhereTheAPIIs: RabbitMQ's keys for its address and its prefix, and none at all.
+func TestWhereTheAPIIs(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "c.conf", "listeners.tcp.default = 127.0.0.1:0\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = 0\nmanagement.path_prefix = /mq\n")
+	p := launch(t, dir, "--ephemeral", "--config", "c.conf", "--ready-file", "ready")
+	p.ready()
+	base := "http://guest:guest@" + readyFile(t, filepath.Join(dir, "ready"))["HTTP"]
+	for path, want := range map[string]int{"/mq/api/overview": 200, "/api/overview": 404} {
+		answer, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s gives %d", path, answer.StatusCode)
+		}
+	}
+	p.stop()
+	p = launch(t, dir, "--ephemeral", "--listen", "127.0.0.1:0", "--management-listen=", "--ready-file", "ready")
+	p.ready()
+	if found := readyFile(t, filepath.Join(dir, "ready")); found["HTTP"] != "" || found["AMQP"] == "" {
+		t.Errorf("addresses %v", found)
+	}
 	p.stop()
 }

@@ -45,6 +45,7 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	if c.Listeners, err = listeners(v, failed); err != nil {
 		return c, err
 	}
+	c.ManagementPrefix = v.Text("management.path_prefix")
 	c.Management, err = managementListeners(v, failed)
 	return c, err
 }
@@ -158,7 +159,7 @@ func listeners(v *settings.Values, failed func(error)) (list []listen.Spec, err 
 	}
 	add(nil, addresses(v, "listen", "listeners.tcp", true))
 	if secure := addresses(v, "listen_tls", "listeners.ssl", false); len(secure) > 0 {
-		certificates, err := certificates(v, failed)
+		certificates, err := certificates(v, "ssl_options", failed)
 		if err != nil {
 			return nil, err
 		}
@@ -173,29 +174,46 @@ func listeners(v *settings.Values, failed func(error)) (list []listen.Spec, err 
 // managementListeners are the addresses for the HTTP API.
 func managementListeners(v *settings.Values, failed func(error)) (list []listen.Spec, err error) {
 	timeout := milliseconds(v.Number("ssl_handshake_timeout"))
-	for _, address := range managementAddresses(v, "management_listen", "management.tcp", "15672") {
+	for _, address := range webAddresses(v, "management_listen", "management.tcp", "15672") {
 		list = append(list, listen.Spec{Address: address, PrepareTimeout: timeout})
 	}
-	secure := managementAddresses(v, "management_listen_tls", "management.ssl", "15671")
+	secure := webAddresses(v, "management_listen_tls", "management.ssl", "15671")
 	if len(secure) == 0 {
 		return list, nil
 	}
-	certificates, err := certificates(v, failed)
+	own := "ssl_options"
+	if v.Said("management.ssl.certfile") {
+		own = "management.ssl"
+	}
+	certificates, err := certificates(v, own, failed)
 	for _, address := range secure {
 		list = append(list, listen.Spec{Address: address, TLS: certificates, PrepareTimeout: timeout})
 	}
 	return list, err
 }
 
-// managementAddresses gives those of a setting of ours, or of RabbitMQ's KIND.ip and KIND.port.
-func managementAddresses(v *settings.Values, ours, kind, port string) []string {
-	if !v.Said(ours) && (v.Said(kind+".port") || v.Said(kind+".ip")) {
-		if said := v.Text(kind + ".port"); said != "" && said != "0" {
+// webAddresses gives those of a setting of ours, or of RabbitMQ's KIND.ip and KIND.port. A broker that takes a free port for
+// AMQP takes one for the rest too, if nobody says otherwise: several of them run side by side.
+func webAddresses(v *settings.Values, ours, kind, port string) []string {
+	switch {
+	case v.Said(ours):
+		return v.Addresses(ours)
+	case v.Said(kind+".port") || v.Said(kind+".ip"):
+		if said := v.Text(kind + ".port"); said != "" {
 			port = said
 		}
 		return []string{net.JoinHostPort(v.Text(kind+".ip"), port)}
+	case kind == "management.tcp" && (v.Said("management.ssl.port") || v.Said("management.ssl.ip")):
+		return nil // over TLS only
 	}
-	return v.Addresses(ours)
+	list := v.Addresses(ours)
+	if ports := v.Addresses("listen"); v.Said("listen") && !slices.ContainsFunc(ports, func(a string) bool { return !strings.HasSuffix(a, ":0") }) {
+		for i, address := range list {
+			host, _, _ := net.SplitHostPort(address) // it was checked
+			list[i] = net.JoinHostPort(host, "0")
+		}
+	}
+	return list
 }
 
 // addresses gives those of a setting of ours, or of RabbitMQ's listeners.KIND.$name. A node_port is what RABBITMQ_NODE_PORT
@@ -225,15 +243,15 @@ func addresses(v *settings.Values, ours, theirs string, plain bool) (list []stri
 // versions of TLS by their names in a file.
 var versions = map[string]uint16{"tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
 
-// certificates are those of ssl_options.
-func certificates(v *settings.Values, failed func(error)) (*listen.Certificates, error) {
+// certificates are those of ssl_options, or of management.ssl.
+func certificates(v *settings.Values, from string, failed func(error)) (*listen.Certificates, error) {
 	identity := listen.Identity{
-		Pair:        listen.Pair{Cert: v.Text("ssl_options.certfile"), Key: v.Text("ssl_options.keyfile")},
-		Authorities: v.Text("ssl_options.cacertfile"), Verify: v.Text("ssl_options.verify") == "verify_peer",
-		Require: v.Boolean("ssl_options.fail_if_no_peer_cert"),
+		Pair:        listen.Pair{Cert: v.Text(from + ".certfile"), Key: v.Text(from + ".keyfile")},
+		Authorities: v.Text(from + ".cacertfile"), Verify: v.Text(from+".verify") == "verify_peer",
+		Require: v.Boolean(from + ".fail_if_no_peer_cert"),
 	}
 	if identity.Cert == "" {
-		return nil, fmt.Errorf("a TLS listener wants ssl_options.certfile and ssl_options.keyfile")
+		return nil, fmt.Errorf("a TLS listener wants %s.certfile and %s.keyfile", from, from)
 	}
 	names, values := v.Each("ssl_options.versions.$n")
 	for _, name := range names {
