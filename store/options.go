@@ -13,6 +13,11 @@ const (
 	defaultMemTable = 32 << 20
 	// separateFrom is the size from which values go to blob files, so that compactions move keys, not messages.
 	separateFrom = 256
+	// blobDepth is how many blob files may overlap in what a table refers to; beyond, values are copied to be neighbours
+	// again. Entries are read one at a time, so that would be for nothing.
+	blobDepth = 10000
+	// compactions is how many may run at a time.
+	compactions = 2
 )
 
 // pebbleOptions are Pebble's options for a log of large values that are written once, read soon, and dropped in ranges.
@@ -38,14 +43,15 @@ func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 		BytesPerSync:                1 << 20,
 		MaxOpenFiles:                1000,
 		FlushDelayDeleteRange:       10 * time.Second,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
 		Logger:                      chat{r, d.failure},
 		EventListener:               listener(r, d.failure),
 	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: 8, RewriteMinimumAge: time.Minute,
-			TargetGarbageRatio: 0.2,
+			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: blobDepth, RewriteMinimumAge: 5 * time.Second,
+			TargetGarbageRatio: 0.1,
 		}
 	}
 	return p

@@ -39,13 +39,14 @@ type Options struct {
 
 // Store is an open data directory. It is safe for concurrent use.
 type Store struct {
-	DB       *pebble.DB
-	dir      string
-	lock     *pebble.Lock
-	failure  *failure
-	readOnly bool
-	synced   *syncedMark
-	newest   atomic.Uint64 // file of the write-ahead log
+	DB        *pebble.DB
+	dir       string
+	lock      *pebble.Lock
+	failure   *failure
+	readOnly  bool
+	synced    *syncedMark
+	newest    atomic.Uint64 // file of the write-ahead log
+	reclaimer *reclaimer
 
 	mu      sync.Mutex // keeps commits in the order of their callbacks
 	pending chan commit
@@ -90,8 +91,10 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	s.reclaimer = newReclaimer()
 	if !o.ReadOnly {
 		s.syncing.Go(s.sync)
+		s.reclaimer.done.Go(s.reclaim)
 	}
 	return s, nil
 }
@@ -256,6 +259,7 @@ func (s *Store) Close() error {
 	}
 	close(s.pending)
 	s.syncing.Wait()
+	s.reclaimer.close()
 	err := s.DB.Close()
 	if s.synced != nil {
 		err = errors.Join(err, s.synced.file.Close())

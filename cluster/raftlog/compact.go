@@ -36,6 +36,8 @@ type compaction struct {
 	packing bool              // and what it covers is being packed
 	sparse  []entries.Segment // to be packed, in order
 	ending  bool
+	// reported is what the host was told that the group's entries take.
+	reported int64
 }
 
 // snapshotDue tells whether a snapshot is worth its writing: because there is much to be replayed, or to be freed.
@@ -118,6 +120,7 @@ func (a *applier) pack(index uint64) {
 		a.segments.Join(index)
 		a.spared = a.segments.Dead()
 		a.sparse, a.packing = nil, false
+		a.reclaim()
 		return
 	}
 	n, bytes := 0, int64(0)
@@ -132,6 +135,14 @@ func (a *applier) pack(index uint64) {
 		a.sparse = nil
 	}
 	a.do(func() { a.pack(index) })
+}
+
+// reclaim lets the store give back the space of what was removed.
+func (a *applier) reclaim() {
+	h := a.member.host
+	h.held.Add(a.segments.Bytes - a.reported)
+	a.reported = a.segments.Bytes
+	h.Store.Reclaim(h.held.Load())
 }
 
 // packAll packs segments, in one write.

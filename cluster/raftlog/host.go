@@ -49,6 +49,8 @@ type Host struct {
 	mu   sync.Mutex
 	open map[uint64]*member
 	many atomic.Int64 // of them
+
+	held atomic.Int64 // bytes of the entries of all groups, as far as they were reported
 }
 
 // NewHost starts the workers.
