@@ -34,15 +34,16 @@ func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 |
 
 // place spreads queues evenly, and leaves out groups that are damaged.
 func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
+	number := q.ID >> 1 // ids are odd
 	if q.Lasting() {
 		for i := range uint64(g.durable) {
-			if id := 1 + (q.ID+i)%uint64(g.durable); g.damaged[id] == nil {
+			if id := 1 + (number+i)%uint64(g.durable); g.damaged[id] == nil {
 				return id
 			}
 		}
-		return 1 + q.ID%uint64(g.durable)
+		return 1 + number%uint64(g.durable)
 	}
-	return g.transientID(int(q.ID % uint64(g.transient)))
+	return g.transientID(int(number % uint64(g.transient)))
 }
 
 // start opens all groups.
