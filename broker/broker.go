@@ -148,7 +148,7 @@ func (b *Broker) startGroups() error {
 	authority.SetAlgorithm(c.PasswordHash)
 	env := &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
-		Logger: c.area("connection"), Numbers: numbers, Authority: authority, Nack: c.Nack,
+		Logger: c.area("connection"), Channels: c.area("channel"), Logins: c.area("user"), Numbers: numbers, Authority: authority, Nack: c.Nack,
 	}
 	env.GlobalQoS = !b.editor.Forbidden["global_qos"]
 	b.env.Store(env)

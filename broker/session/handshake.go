@@ -127,7 +127,7 @@ func (r *reader) start() error {
 
 // refuseLogin tells a client that understands it that its login was refused; others find the socket closed after a while.
 func (r *reader) refuseLogin(mechanism string, err error) error {
-	r.logger.Warn().Str("user", r.principal.Name()).Str("mechanism", mechanism).Err(err).Msg("login refused")
+	r.env.Logins.Warn().Uint64("conn", r.id).Str("peer", r.conn.RemoteAddr().String()).Str("user", r.principal.Name()).Str("mechanism", mechanism).Err(err).Msg("login refused")
 	switch {
 	case errors.Is(err, auth.ErrMechanism):
 		return protocol.Errorf(protocol.CodeCommandInvalid, "%s", err)

@@ -170,7 +170,7 @@ func (w *writer) failOutlet(c *channel, refusal *protocol.Error) {
 		return
 	}
 	c.fail()
-	w.logger.Warn().Uint16("channel", c.number).Uint16("code", refusal.Code).Str("reason", refusal.Text).Stringer("method", refusal.Method).Msg("channel closed")
+	w.env.Channels.Warn().Uint64("conn", w.id).Str("peer", w.conn.RemoteAddr().String()).Uint16("channel", c.number).Uint16("code", refusal.Code).Str("reason", refusal.Text).Stringer("method", refusal.Method).Msg("channel closed")
 	w.abandon(o, nil)
 	last := newSlot(c.number)
 	w.owe(o, last)

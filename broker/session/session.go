@@ -52,7 +52,9 @@ type Env struct {
 	Authority *auth.Authority
 	Groups    Groups
 	Inboxes   *group.Inboxes
-	Logger    zerolog.Logger
+	Logger    zerolog.Logger // of connections, as the next two are of what they say
+	Channels  zerolog.Logger
+	Logins    zerolog.Logger
 	Registry  *Registry
 	Alarms    *limits.Alarms
 	Replies   *Replies
@@ -164,7 +166,11 @@ func (s *Session) Serve() {
 	s.env.Inboxes.Remove(s.id)
 	s.env.Inboxes.Remove(s.id + 1)
 	if !s.local {
-		s.logger.Info().Str("user", s.principal.Name()).Msg("connection closed")
+		level := zerolog.InfoLevel
+		if s.entered == "" {
+			level = zerolog.DebugLevel // it never was open: why has been said, or it was a look whether somebody is here
+		}
+		s.logger.WithLevel(level).Str("user", s.principal.Name()).Msg("connection closed")
 	}
 }
 

@@ -326,3 +326,30 @@ func TestNewPasswordsAreHashedHard(t *testing.T) {
 		p.stop()
 	}
 }
+
+// TestAreasOfTheLog: logins and channels have levels of their own.
+func TestAreasOfTheLog(t *testing.T) {
+	i := newImage(t, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=0", "WARREN_LOG_USER_LEVEL=none", "WARREN_LOG_CONSOLE_FORMATTER=json")
+	p := i.start()
+	fails := func() {
+		if _, err := amqp.Dial("amqp://guest:wrong@" + p.addr); err == nil {
+			t.Fatal("with a wrong password")
+		}
+		if _, err := p.channel().QueueDeclarePassive("none", true, false, false, false, nil); err == nil {
+			t.Fatal("there is no such queue")
+		}
+	}
+	fails()
+	i.must("rabbitmqctl set_log_level channel none")
+	i.must("rabbitmqctl set_log_level user warning")
+	fails()
+	p.stop()
+	out := p.stdout.String()
+	for _, c := range []struct {
+		line, reason string
+	}{{`"message":"login refused"`, `"error":"invalid credentials"`}, {`"message":"channel closed"`, `"reason":"no queue 'none' in vhost '/'"`}} {
+		if strings.Count(out, c.line) != 1 || strings.Count(out, c.reason) != 1 {
+			t.Errorf("%s is not there once, with its reason:\n%s", c.line, out)
+		}
+	}
+}

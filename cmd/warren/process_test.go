@@ -95,7 +95,7 @@ func launch(t *testing.T, dir string, args ...string) *process {
 }
 
 // listening is the line that tells the address.
-var listening = regexp.MustCompile(`started TCP listener on (\S+)`)
+var listening = regexp.MustCompile(`started TCP listener on ([^\s"]+)`)
 
 // run starts the broker and waits until it says that it is ready.
 func run(t *testing.T, dir string, args ...string) *process {
