@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
+.PHONY: build run test sim torture disk race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren
 build:
@@ -32,6 +32,19 @@ run: build
 test: vet tidy
 	@$(if $(RACE),,echo "no C compiler found: testing without the race detector")
 	$(GO) test $(RACE) ./...
+
+## sim: 20,000 crashes of the durable log on a disk that loses what was not synced; SEED=N for others
+SEED ?= 1
+sim:
+	$(GO) test -run 'TestCrashes' -v -count=1 -timeout 60m ./cluster/raftlog -args -crashes 20000 -seed $(SEED)
+
+## torture: a broker that is killed 100 times while it is published to and consumed from
+torture:
+	$(GO) test -run 'TestTorture' -v -count=1 -timeout 60m ./cmd/warren -args -cycles 100
+
+## disk: 20 GB through a store that holds 1 GB: what lies on the disk stays near what is alive
+disk:
+	$(GO) test -run 'TestDiskUse' -v -count=1 -timeout 60m ./cluster/raftlog -args -through 20000000000 -holds 1000000000
 
 ## race: the tests anew, with the race detector or not at all
 race:

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// cycles is how often TestTorture kills the broker; `make torture` asks for 100.
+var cycles = flag.Int("cycles", 3, "how often TestTorture kills the broker")
+
+const (
+	tortureQueues   = 8
+	tortureWindow   = 200 // messages in flight
+	torturePrefetch = 100
+)
+
+// fate is what is known of a message.
+type fate uint8
+
+const (
+	published fate = iota // nobody has said anything
+	confirmed             // it must be there, until it is settled
+	delivered             // it was handed out, and may come again with the flag
+	acked                 // its acknowledgement was sent: it may be gone or come again
+	settled               // and the broker has told of something later: it must not come again
+)
+
+// victim is one queue with its producer and its consumer, over all lives of the broker.
+type victim struct {
+	name                                   string
+	mu                                     sync.Mutex
+	fate                                   map[uint64]fate
+	next                                   uint64
+	lost, back, unflagged, repeated, total int
+}
+
+// TestTorture publishes with confirms from 8 connections to 8 queues and consumes with acknowledgements, while the broker is
+// killed at random moments. What was confirmed is there, what was settled does not come back, and what comes again says so.
+func TestTorture(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	random := rand.New(rand.NewPCG(uint64(*cycles), 7))
+	victims := make([]*victim, tortureQueues)
+	for i := range victims {
+		victims[i] = &victim{name: fmt.Sprint("torture", i), fate: map[uint64]fate{}}
+	}
+	for range *cycles {
+		p := run(t, filepath.Dir(dir), "--data-dir", dir)
+		var confirms atomic.Int64
+		enough := int64(1000 + random.IntN(20_000))
+		killed := make(chan struct{})
+		var all sync.WaitGroup
+		for _, v := range victims {
+			producer, consumer := p.channel(), p.channel()
+			all.Go(func() {
+				v.produce(t, producer, func() {
+					if confirms.Add(1) == enough {
+						close(killed)
+					}
+				})
+			})
+			all.Go(func() { v.consume(t, consumer) })
+		}
+		select {
+		case <-killed:
+		case <-time.After(patience):
+			t.Fatalf("%d of %d confirms: %s", confirms.Load(), enough, p.stdout.String())
+		}
+		p.kill()
+		all.Wait()
+	}
+	p := run(t, filepath.Dir(dir), "--data-dir", dir)
+	sum := victim{}
+	for _, v := range victims {
+		v.empty(t, p)
+		sum.lost, sum.back, sum.unflagged = sum.lost+v.lost, sum.back+v.back, sum.unflagged+v.unflagged
+		sum.total, sum.repeated = sum.total+v.total, sum.repeated+v.repeated
+	}
+	p.stop()
+	t.Logf("%d kills, %d messages confirmed: %d lost, %d settled ones back; %d came again, of these %d without the flag",
+		*cycles, sum.total, sum.lost, sum.back, sum.repeated, sum.unflagged)
+	if sum.lost+sum.back+sum.unflagged > 0 || sum.total == 0 {
+		t.Error("see above")
+	}
+}
+
+// produce publishes until the connection breaks.
+func (v *victim) produce(t *testing.T, ch *amqp.Channel, confirm func()) {
+	if _, err := ch.QueueDeclare(v.name, true, false, false, false, nil); err != nil {
+		return // killed already
+	}
+	if err := ch.Confirm(false); err != nil {
+		return
+	}
+	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, tortureWindow))
+	room := make(chan struct{}, tortureWindow)
+	var numbers sync.Map // of the confirm: of the message
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for c := range confirms {
+			if n, ok := numbers.LoadAndDelete(c.DeliveryTag); ok && c.Ack {
+				v.mu.Lock()
+				v.total++
+				v.fate[n.(uint64)] = max(v.fate[n.(uint64)], confirmed)
+				v.mu.Unlock()
+				confirm()
+			}
+			<-room
+		}
+	}()
+	for tag := uint64(1); ; tag++ {
+		select {
+		case room <- struct{}{}:
+		case <-ended:
+			return
+		case <-time.After(patience):
+			t.Errorf("%s: nothing is confirmed any more", v.name)
+			return
+		}
+		v.mu.Lock()
+		v.next++
+		n := v.next
+		v.fate[n] = published
+		v.mu.Unlock()
+		numbers.Store(tag, n)
+		body := fmt.Appendf(nil, "%020d%*s", n, n%200, "")
+		if ch.Publish("", v.name, false, false, amqp.Publishing{Body: body, DeliveryMode: amqp.Persistent}) != nil || ch.IsClosed() {
+			break
+		}
+	}
+	<-ended
+}
+
+// consume takes and acknowledges until the connection breaks.
+func (v *victim) consume(t *testing.T, ch *amqp.Channel) {
+	if _, err := ch.QueueDeclare(v.name, true, false, false, false, nil); err != nil {
+		return
+	}
+	if err := ch.Qos(torturePrefetch, 0, false); err != nil {
+		return
+	}
+	deliveries, err := ch.Consume(v.name, "", false, false, false, false, nil)
+	if err != nil {
+		return
+	}
+	var open, sent []uint64
+	for d := range deliveries {
+		if open = append(open, v.take(t, &d)); len(open) < 7 {
+			continue
+		}
+		v.mark(open, acked)
+		if d.Ack(true) != nil {
+			return
+		}
+		sent, open = append(sent, open...), open[:0]
+		if len(sent) < 70 {
+			continue
+		}
+		if _, err := ch.QueueDeclarePassive(v.name, true, false, false, false, nil); err != nil {
+			return
+		}
+		v.mark(sent, settled) // the count came behind the acknowledgements
+		sent = sent[:0]
+	}
+}
+
+// numberOf is the number at the front of a message.
+func numberOf(d *amqp.Delivery) (n uint64) {
+	_, _ = fmt.Sscanf(string(d.Body[:20]), "%d", &n) // 0 was never published
+	return n
+}
+
+// take notes a delivery.
+func (v *victim) take(t *testing.T, d *amqp.Delivery) uint64 {
+	n := numberOf(d)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	before, known := v.fate[n]
+	switch {
+	case !known:
+		t.Errorf("%s: message %d was never published", v.name, n)
+	case before == settled:
+		v.back++
+	case before >= delivered:
+		v.repeated++
+		if !d.Redelivered {
+			v.unflagged++
+		}
+	}
+	v.fate[n] = max(before, delivered)
+	return n
+}
+
+func (v *victim) mark(list []uint64, f fate) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, n := range list {
+		v.fate[n] = max(v.fate[n], f)
+	}
+}
+
+// empty takes what is left, and judges: what was confirmed and never acknowledged must be there.
+func (v *victim) empty(t *testing.T, p *process) {
+	t.Helper()
+	ch := p.channel()
+	there := map[uint64]bool{}
+	var order []uint64
+	for {
+		d, ok, err := ch.Get(v.name, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		there[v.take(t, &d)] = true
+		if !d.Redelivered { // those that are come first, in the order in which they came back
+			order = append(order, numberOf(&d))
+		}
+	}
+	for n, f := range v.fate {
+		if (f == confirmed || f == delivered) && !there[n] {
+			v.lost++
+		}
+	}
+	if !slices.IsSortedFunc(order, func(a, b uint64) int { return cmp.Compare(a, b) }) {
+		t.Errorf("%s is not in order", v.name)
+	}
+}
