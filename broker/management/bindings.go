@@ -1,8 +1,8 @@
 package management
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"net/url"
 	"strings"
 
@@ -47,8 +47,8 @@ func (e *edge) properties() string {
 		}
 		return key
 	}
-	sum := sha256.Sum256(e.Arguments.Canonical())
-	return key + "~" + base64.RawURLEncoding.EncodeToString(sum[:4])
+	hash := termHash(e.Arguments.Decode().Sorted())
+	return key + "~" + base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, hash))
 }
 
 func bindingList(edges []edge) *list {
