@@ -22,6 +22,7 @@ import (
 
 	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/listen"
 )
 
 // Broker is a broker for one test.
@@ -59,6 +60,11 @@ func WithVHost(name string) Option {
 // WithClock gives the broker a clock that stands still until it is moved.
 func WithClock(c *Clock) Option {
 	return func(w *wishes) { w.clock = c }
+}
+
+// WithAPI lets the broker have its HTTP API, at APIURL.
+func WithAPI() Option {
+	return func(w *wishes) { w.config.Management = []listen.Spec{{Address: "127.0.0.1:0"}} }
 }
 
 // WithConfig changes whatever else can be configured.
@@ -107,6 +113,17 @@ func (b *Broker) URL() string {
 		vhost = "/"
 	}
 	return "amqp://" + b.user.String() + "@" + b.Addr() + "/" + url.PathEscape(vhost)
+}
+
+// APIURL is where the HTTP API is, with the first user's credentials: http://guest:guest@127.0.0.1:41232. It is "" without
+// WithAPI.
+func (b *Broker) APIURL() string {
+	for _, l := range b.broker.Listeners() {
+		if l.Protocol == "http" {
+			return "http://" + b.user.String() + "@" + l.Addr.String()
+		}
+	}
+	return ""
 }
 
 // Close ends the broker before the test ends: clients are told 320 CONNECTION_FORCED, as by a broker that is shut down.

@@ -3,6 +3,7 @@ package brokertest_test
 import (
 	"errors"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -177,6 +178,22 @@ func TestConnectionsAreDropped(t *testing.T) {
 	}
 	<-goneTwo
 	channel(t, dial(t, b), "q", nil) // new ones are welcome, and what was declared is there
+}
+
+func TestTheAPI(t *testing.T) {
+	b := brokertest.Start(t, brokertest.WithAPI(), brokertest.WithUser("me", "secret"))
+	channel(t, dial(t, b), "q", nil)
+	answer, err := http.Get(b.APIURL() + "/api/queues/%2F/q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	if url := brokertest.Start(t).APIURL(); url != "" {
+		t.Errorf("an API nobody asked for: %s", url)
+	}
 }
 
 func TestRefuse(t *testing.T) {

@@ -68,7 +68,7 @@ var rooms = []room{
 	{"broker/management", "protocol broker/queue broker/matching broker/topology broker/stats broker/audit broker/auth" +
 		" broker/limits broker/usage broker/group broker/dispatch broker/session", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
-	{"broker/brokertest", "broker broker/limits", engines},
+	{"broker/brokertest", "broker broker/limits broker/listen", engines},
 
 	{"compat-tests/...", "compat-tests/...", ""},
 	{"cmd/...", "...", ""},

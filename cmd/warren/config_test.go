@@ -233,7 +233,7 @@ func TestTLS(t *testing.T) {
 	write(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
 	write(t, dir, "c.conf", "listeners.tcp.default = 127.0.0.1:0\nlisteners.ssl.default = 127.0.0.1:0\n"+
-		"ssl_options.certfile = cert.pem\nssl_options.keyfile = key.pem\nproxy_protocol = true\n")
+		"ssl_options.certfile = cert.pem\nssl_options.keyfile = key.pem\nproxy_protocol = true\nmanagement.ssl.ip = 127.0.0.1\nmanagement.ssl.port = 0\n")
 	p := launch(t, dir, "--ephemeral", "--config", "c.conf", "--ready-file", "ready")
 	p.ready()
 	found := readyFile(t, filepath.Join(dir, "ready"))
@@ -257,6 +257,15 @@ func TestTLS(t *testing.T) {
 				return conn, err
 			},
 		})
+	}
+	api := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}}
+	answer, err := api.Get("https://guest:guest@" + found["HTTPS"] + "/api/overview")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || found["HTTP"] != "" {
+		t.Errorf("the API answers %d; listeners %v", answer.StatusCode, found)
 	}
 	conn, err := through("127.0.0.1")
 	if err != nil {

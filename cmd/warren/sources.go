@@ -60,7 +60,10 @@ func entrypoint(args []string) int {
 // control runs one of the tools that administer a broker. Where the local one can be reached is a setting.
 func control(tool string, args []string, from settings.Sources) int {
 	socket := ""
-	if values, err := settings.Load(from); err == nil {
+	values, err := settings.Load(from)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "warren:", err) // the broker may have other settings
+	} else {
 		socket = controlSocket(values)
 	}
 	file := os.Getenv("RABBITMQ_ENABLED_PLUGINS_FILE")
