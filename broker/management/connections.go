@@ -110,7 +110,7 @@ func (s *Server) connectionObject(c *session.Session, a ages) object {
 		"recv_cnt": i.PacketsIn, "send_cnt": i.PacketsOut, "send_pend": 0,
 		"reductions": 0, "reductions_details": object{"rate": float(0)}, "garbage_collection": garbage(),
 		"ssl": i.TLS != nil, "ssl_protocol": nil, "ssl_key_exchange": nil, "ssl_cipher": nil, "ssl_hash": nil,
-		"peer_cert_subject": nil, "peer_cert_issuer": nil, "peer_cert_validity": nil, "container_id": nil,
+		"peer_cert_subject": nil, "peer_cert_issuer": nil, "peer_cert_validity": nil, "peer_cert_serial_number": nil,
 	}
 	if name != nil {
 		o["user_provided_name"] = fieldValue(name)
@@ -242,6 +242,7 @@ func (s *Server) channelObject(c *channel, a ages) object {
 	if c.info.Global > 0 {
 		o["global_prefetch_count"] = c.info.Global
 	}
+	s.addIdleSince(o, v)
 	if c.info.Counts != (stats.Counts{}) {
 		o["message_stats"] = messageStats(c.info.Counts, v, a)
 	}

@@ -75,7 +75,7 @@ func (s *Server) consumerObject(q *topology.Queue, c *queue.ConsumerInfo, sessio
 	o := object{
 		"consumer_tag": c.Tag, "queue": object{"name": q.Name, "vhost": q.VHost}, "ack_required": !c.NoAck,
 		"exclusive": c.Exclusive, "prefetch_count": c.Prefetch, "active": c.Active, "activity_status": status,
-		"arguments": tableObject(protocol.RawTable(c.Arguments).Decode()), "consumer_timeout": "undefined",
+		"arguments": tableObject(protocol.RawTable(c.Arguments).Decode()), "consumer_timeout": topology.ConsumerTimeoutDefault,
 		"channel_details": object{},
 	}
 	if c.TimeoutMs > 0 {

@@ -85,6 +85,7 @@ func (q *request) queueList(queues []*topology.Queue) *list {
 			case bare:
 				addCounts(o, &info)
 			default:
+				dropNull(o, "policy", "operator_policy")
 				q.server.addQueueStats(o, one, &info, a)
 				addOwner(o, one, sessions)
 			}
@@ -93,6 +94,15 @@ func (q *request) queueList(queues []*topology.Queue) *list {
 		return out
 	}
 	return l
+}
+
+// dropNull drops fields that say nothing, as lists do.
+func dropNull(o object, names ...string) {
+	for _, name := range names {
+		if o[name] == nil {
+			delete(o, name)
+		}
+	}
 }
 
 // queueInfos asks the groups about queues. Those whose group does not answer are left out.
@@ -161,9 +171,7 @@ func (s *Server) addQueueStats(o object, q *topology.Queue, i *queue.Info, a age
 	o["consumers"] = i.Consumers
 	o["memory"] = machineBytes(i)
 	o["reductions"], o["reductions_details"] = 0, object{"rate": float(0)}
-	if since := v.IdleSince(); since > 0 && s.Clock()-since > int64(2*stats.Interval/time.Millisecond) {
-		o["idle_since"] = time.UnixMilli(since).UTC().Format("2006-01-02T15:04:05.000+00:00")
-	}
+	s.addIdleSince(o, v)
 	if c := queueCounts(&i.Stats); c != (stats.Counts{}) {
 		groups := [][]stats.Kind{{stats.Publish}, delivered}
 		o["message_stats"] = messageStatsAt(c, v, lengths, a, groups...)
@@ -194,6 +202,13 @@ func (s *Server) addQueueStats(o object, q *topology.Queue, i *queue.Info, a age
 		}
 	}
 	o["consumer_capacity"], o["consumer_utilisation"] = share(capacity), share(capacity)
+}
+
+// addIdleSince says since when nothing has happened, if that is some time ago.
+func (s *Server) addIdleSince(o object, v stats.View) {
+	if since := v.IdleSince(); since > 0 && s.Clock()-since >= stats.Interval.Milliseconds() {
+		o["idle_since"] = time.UnixMilli(since).UTC().Format("2006-01-02T15:04:05.000+00:00")
+	}
 }
 
 // share is a part of one; the whole and nothing are whole numbers.
@@ -271,7 +286,10 @@ func (q *request) getQueue() (answer, error) {
 	sessions := q.server.sessions()
 	if info, known := q.server.queueInfos(q.context(), []*topology.Queue{one})[one.ID]; known {
 		q.server.addQueueStats(o, one, &info, q.ages())
-		o["exclusive_consumer_tag"], o["single_active_consumer_tag"] = tagOrNull(info.ExclusiveTag), tagOrNull(info.SingleTag)
+		o["single_active_consumer_tag"] = tagOrNull(info.SingleTag)
+		if one.Type == "classic" {
+			o["exclusive_consumer_tag"] = tagOrNull(info.ExclusiveTag)
+		}
 	}
 	addOwner(o, one, sessions)
 	o["consumer_details"] = q.server.consumersOf(q.context(), []*topology.Queue{one}, sessions)

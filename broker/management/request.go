@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/warrenmq/warren/broker/auth"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -24,6 +25,7 @@ type request struct {
 	principal auth.Principal
 	actor     topology.Actor // whom changes are made by: the principal
 	password  string
+	traffic   map[string]stats.Counts // see octets
 }
 
 func (q *request) context() context.Context { return q.http.Context() }

@@ -101,8 +101,13 @@ func (s *sampler) sample(ctx context.Context) {
 		})
 	}
 	board := s.server.Registry.Board
+	open := s.connected()
+	octets := octetsByVHost(infos(open))
 	s.vhostCounts.Sample(now, func(record func(string, []int64)) {
-		board.VHosts(func(name string, c stats.Counts) { record(name, counted(nil, &c)) })
+		board.VHosts(func(name string, c stats.Counts) {
+			c.Add(octets[name])
+			record(name, counted(nil, &c))
+		})
 	})
 	s.exchanges.Sample(now, func(record func([2]string, []int64)) {
 		board.Exchanges(func(vhost, name string, c stats.Counts) {
@@ -113,8 +118,20 @@ func (s *sampler) sample(ctx context.Context) {
 		c := board.Total()
 		record(thisNode, append(append(counted(nil, &c), totals[:]...), churn(&board.Churn)...))
 	})
-	s.sampleConnections(now)
+	s.sampleConnections(now, open)
 	s.sampleNode(now)
+}
+
+// octetsByVHost adds up the octets of the open connections.
+func octetsByVHost(open []session.Info) map[string]stats.Counts {
+	sums := map[string]stats.Counts{}
+	for i := range open {
+		c := sums[open[i].VHost]
+		c[stats.OctetsIn] += open[i].OctetsIn
+		c[stats.OctetsOut] += open[i].OctetsOut
+		sums[open[i].VHost] = c
+	}
+	return sums
 }
 
 // prune forgets the counts of what is no more.
@@ -231,21 +248,37 @@ func (s *sampler) sampleQueues(now int64, all []queueNumber) map[string]*[length
 	return byVHost
 }
 
-func (s *sampler) sampleConnections(now int64) {
-	var open []*session.Session
-	s.server.Registry.Each(func(c *session.Session) { open = append(open, c) })
+// connected is an open connection, and what it was like a moment ago.
+type connected struct {
+	*session.Session
+	info session.Info
+}
+
+func (s *sampler) connected() (list []connected) {
+	s.server.Registry.Each(func(c *session.Session) { list = append(list, connected{c, c.Info()}) })
+	return list
+}
+
+func infos(open []connected) []session.Info {
+	list := make([]session.Info, len(open))
+	for i := range open {
+		list[i] = open[i].info
+	}
+	return list
+}
+
+func (s *sampler) sampleConnections(now int64, open []connected) {
 	s.connections.Sample(now, func(record func(uint64, []int64)) {
-		for _, c := range open {
-			i := c.Info()
-			record(i.ID, []int64{int64(i.OctetsIn), int64(i.OctetsOut)})
+		for i := range open {
+			c := &open[i].info
+			record(c.ID, []int64{int64(c.OctetsIn), int64(c.OctetsOut)})
 		}
 	})
 	s.channels.Sample(now, func(record func(channelKey, []int64)) {
-		for _, c := range open {
-			id := c.Info().ID
-			for _, ch := range c.Channels() {
+		for i := range open {
+			for _, ch := range open[i].Channels() {
 				if ch.Counts != (stats.Counts{}) {
-					record(channelKey{id, ch.Number}, counted(nil, &ch.Counts))
+					record(channelKey{open[i].info.ID, ch.Number}, counted(nil, &ch.Counts))
 				}
 			}
 		}

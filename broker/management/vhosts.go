@@ -64,7 +64,7 @@ func (q *request) vhostObject(v *topology.VHost) object {
 		"cluster_state": object{q.server.Node: "running"},
 		"metadata":      object{"description": v.Description, "tags": tags, "default_queue_type": queueType},
 	}
-	q.server.sampler.vhost(v.Name, q.ages(), o)
+	q.server.sampler.vhost(v.Name, q.octets(), q.ages(), o)
 	return o
 }
 
@@ -197,13 +197,33 @@ func (q *request) startVHost() (answer, error) {
 	return done()
 }
 
+// octets gives the octets of the open connections, by vhost.
+func (q *request) octets() map[string]stats.Counts {
+	if q.traffic == nil {
+		q.traffic = octetsByVHost(infos(q.server.sampler.connected()))
+	}
+	return q.traffic
+}
+
+// addTraffic adds the octets that came and went.
+func addTraffic(o object, c stats.Counts, v stats.View, a ages) {
+	if c[stats.OctetsIn] == 0 {
+		return
+	}
+	o["recv_oct"], o["recv_oct_details"] = c[stats.OctetsIn], details(v, a.data, int(stats.OctetsIn))
+	o["send_oct"], o["send_oct_details"] = c[stats.OctetsOut], details(v, a.data, int(stats.OctetsOut))
+}
+
 // vhost adds the numbers of a vhost.
-func (s *sampler) vhost(name string, ages ages, o object) {
+func (s *sampler) vhost(name string, octets map[string]stats.Counts, ages ages, o object) {
 	lengths := s.vhostLengths.View(name)
 	if !lengths.Empty() {
 		addLengths(o, lengths, ages)
 	}
 	counts := s.server.Registry.Board.VHost(name).Load()
+	more := counts
+	more.Add(octets[name])
+	addTraffic(o, more, s.vhostCounts.View(name), ages)
 	if counts != (stats.Counts{}) {
 		o["message_stats"] = messageStats(counts, s.vhostCounts.View(name), ages)
 	}

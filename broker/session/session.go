@@ -88,6 +88,7 @@ const (
 type Session struct {
 	env    *Env
 	conn   *traffic
+	name   string // both its addresses
 	local  bool   // the broker itself is the client: nobody counts it
 	id     uint64 // of the consumer half; the publisher half is id+1
 	logger zerolog.Logger
@@ -124,7 +125,7 @@ type Session struct {
 func New(env *Env, conn net.Conn) *Session {
 	id := env.Numbers.Add(2)
 	s := &Session{
-		env: env, conn: &traffic{Conn: conn}, id: id, began: time.Now(), tallies: map[uint16]*tally{},
+		env: env, conn: &traffic{Conn: conn}, id: id, began: time.Now(), name: conn.RemoteAddr().String() + " -> " + conn.LocalAddr().String(), tallies: map[uint16]*tally{},
 		torn: make(chan struct{}), written: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.room = sync.NewCond(&s.mu)

@@ -66,13 +66,16 @@ func (s *Session) closeTally(number uint16, t *tally) {
 	s.env.Registry.Board.Churn.ChannelsClosed.Add(1)
 }
 
-// closeTallies forgets the channels of a connection that has ended.
+// closeTallies forgets the channels of a connection that has ended, and remembers its octets.
 func (s *Session) closeTallies() {
 	s.mu.Lock()
 	n := len(s.tallies)
 	clear(s.tallies)
 	s.mu.Unlock()
 	s.env.Registry.Board.Churn.ChannelsClosed.Add(uint64(n))
+	if s.totals != nil && !s.local {
+		s.totals.Add(&stats.Counts{stats.OctetsIn: s.conn.in.Load(), stats.OctetsOut: s.conn.out.Load()})
+	}
 }
 
 // count notes a message that a channel published.
@@ -197,9 +200,7 @@ func (s *Session) Info() Info {
 }
 
 // Name is how a connection is called: both its addresses.
-func (s *Session) Name() string {
-	return s.conn.RemoteAddr().String() + " -> " + s.conn.LocalAddr().String()
-}
+func (s *Session) Name() string { return s.name }
 
 // ChannelInfo is what there is to know of a channel.
 type ChannelInfo struct {

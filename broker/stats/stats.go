@@ -29,14 +29,16 @@ const (
 	Ack
 	PublishIn  // of an exchange
 	PublishOut // of an exchange: copies that queues got
-	Kinds      // how many there are
+	OctetsIn   // of connections that are closed
+	OctetsOut
+	Kinds // how many there are
 )
 
 // String is the name in the management API.
 func (k Kind) String() string {
 	return [...]string{
 		"publish", "confirm", "return_unroutable", "drop_unroutable", "get", "get_no_ack", "get_empty", "deliver",
-		"deliver_no_ack", "redeliver", "ack", "publish_in", "publish_out",
+		"deliver_no_ack", "redeliver", "ack", "publish_in", "publish_out", "recv_oct", "send_oct",
 	}[k]
 }
 
@@ -116,12 +118,13 @@ func (b *Board) Total() Counts {
 	total := b.gone
 	for _, s := range b.vhosts {
 		c := s.Load()
-		total.add(&c)
+		total.Add(c)
 	}
 	return total
 }
 
-func (c *Counts) add(more *Counts) {
+// Add adds what another has counted.
+func (c *Counts) Add(more Counts) {
 	for k, n := range more {
 		c[k] += n
 	}
@@ -152,7 +155,7 @@ func (b *Board) Prune(exists func(vhost, exchange string, isVHost bool) bool) {
 	for name, s := range b.vhosts {
 		if !exists(name, "", true) {
 			c := s.Load()
-			b.gone.add(&c)
+			b.gone.Add(c)
 			delete(b.vhosts, name)
 		}
 	}
