@@ -215,14 +215,16 @@ func (v *victim) empty(t *testing.T, p *process) {
 	ch := p.channel()
 	there := map[uint64]bool{}
 	var order []uint64
-	for {
-		d, ok, err := ch.Get(v.name, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !ok {
-			break
-		}
+	q, err := ch.QueueDeclare(v.name, true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliveries, err := ch.Consume(v.name, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range q.Messages {
+		d := <-deliveries
 		there[v.take(t, &d)] = true
 		if !d.Redelivered { // those that are come first, in the order in which they came back
 			order = append(order, numberOf(&d))
