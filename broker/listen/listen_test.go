@@ -154,7 +154,7 @@ func certificates(t *testing.T, i Identity) *Certificates {
 
 func TestTLSChoosesTheCertificateByName(t *testing.T) {
 	a := newAuthority(t)
-	l := echo(t, Spec{TLS: certificates(t, Identity{Pair: a.pair("one", "one.test", 2), Others: []Pair{a.pair("two", "two.test", 3)}})})
+	l := echo(t, Spec{PrepareTimeout: time.Second, TLS: certificates(t, Identity{Pair: a.pair("one", "one.test", 2), Others: []Pair{a.pair("two", "two.test", 3)}})})
 	if !l.Secure() {
 		t.Error("it does not say that it is secure")
 	}
