@@ -158,6 +158,9 @@ func (p *Publisher) Publish(channel uint16, number uint64, r *routing.Route, m *
 	return answers, nil
 }
 
+// Traced tells whether the vhost wants a copy of what is published to the exchange that Exchange gave last.
+func (p *Publisher) Traced() bool { return p.last.vhost.Tracing }
+
 // Count notes a message that takes a route from the exchange that Exchange gave last.
 func (p *Publisher) Count(r *routing.Route) {
 	k := p.last

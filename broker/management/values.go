@@ -120,109 +120,104 @@ func arguments(body object) (protocol.RawTable, error) {
 	return nil, badRequest("arguments should be an object")
 }
 
-// property is a message property: its name in JSON, and how it is written and read.
+// property is a message property: its name in JSON, and where its text is.
 type property struct {
 	name string
 	flag protocol.PropertyFlags
-	text func(protocol.Properties) ([]byte, bool) // nil: it is no string
+	text func(*protocol.PropertyList) *string // nil: it is no string
 }
 
-// properties are in the order of the wire.
 var properties = []property{
-	{"content_type", protocol.FlagContentType, protocol.Properties.ContentType},
-	{"content_encoding", protocol.FlagContentEncoding, protocol.Properties.ContentEncoding},
+	{"content_type", protocol.FlagContentType, func(l *protocol.PropertyList) *string { return &l.ContentType }},
+	{"content_encoding", protocol.FlagContentEncoding, func(l *protocol.PropertyList) *string { return &l.ContentEncoding }},
 	{"headers", protocol.FlagHeaders, nil},
 	{"delivery_mode", protocol.FlagDeliveryMode, nil},
 	{"priority", protocol.FlagPriority, nil},
-	{"correlation_id", protocol.FlagCorrelationID, protocol.Properties.CorrelationID},
-	{"reply_to", protocol.FlagReplyTo, protocol.Properties.ReplyTo},
-	{"expiration", protocol.FlagExpiration, protocol.Properties.Expiration},
-	{"message_id", protocol.FlagMessageID, protocol.Properties.MessageID},
+	{"correlation_id", protocol.FlagCorrelationID, func(l *protocol.PropertyList) *string { return &l.CorrelationID }},
+	{"reply_to", protocol.FlagReplyTo, func(l *protocol.PropertyList) *string { return &l.ReplyTo }},
+	{"expiration", protocol.FlagExpiration, func(l *protocol.PropertyList) *string { return &l.Expiration }},
+	{"message_id", protocol.FlagMessageID, func(l *protocol.PropertyList) *string { return &l.MessageID }},
 	{"timestamp", protocol.FlagTimestamp, nil},
-	{"type", protocol.FlagType, protocol.Properties.Type},
-	{"user_id", protocol.FlagUserID, protocol.Properties.UserID},
-	{"app_id", protocol.FlagAppID, protocol.Properties.AppID},
-	{"cluster_id", protocol.FlagClusterID, protocol.Properties.ClusterID},
+	{"type", protocol.FlagType, func(l *protocol.PropertyList) *string { return &l.Type }},
+	{"user_id", protocol.FlagUserID, func(l *protocol.PropertyList) *string { return &l.UserID }},
+	{"app_id", protocol.FlagAppID, func(l *protocol.PropertyList) *string { return &l.AppID }},
+	{"cluster_id", protocol.FlagClusterID, func(l *protocol.PropertyList) *string { return &l.ClusterID }},
 }
 
 // readProperties encodes the properties of a message from JSON.
 func readProperties(o object) (protocol.Properties, error) {
-	var flags protocol.PropertyFlags
-	var values []byte
+	var l protocol.PropertyList
 	for i := range properties {
 		p := &properties[i]
 		value, given := o[p.name]
 		if !given {
 			continue
 		}
-		var err error
-		if values, err = p.append(values, value); err != nil {
+		if err := p.read(&l, value); err != nil {
 			return nil, err
 		}
-		flags |= p.flag
+		l.Present |= p.flag
 	}
-	return append([]byte{byte(flags >> 8), byte(flags)}, values...), nil
+	return l.Append(nil), nil
 }
 
-// append encodes one property.
-func (p *property) append(dst []byte, value any) ([]byte, error) {
+// read reads one property.
+func (p *property) read(l *protocol.PropertyList, value any) error {
+	n, isInteger := integer(value)
 	switch p.flag {
 	case protocol.FlagHeaders:
 		o, isObject := value.(object)
 		if !isObject {
-			return nil, badRequest([]any{"not_object", p.name})
+			return badRequest([]any{"not_object", p.name})
 		}
 		t, err := readTable(o)
-		if err != nil {
-			return nil, err
-		}
-		raw := t.Raw()
-		n := uint32(len(raw))
-		return append(append(dst, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)), raw...), nil
+		l.Headers = t.Raw()
+		return err
 	case protocol.FlagDeliveryMode, protocol.FlagPriority:
-		n, isInteger := integer(value)
 		if !isInteger || n < 0 || n > math.MaxUint8 {
-			return nil, badRequest([]any{"not_int", p.name})
+			return badRequest([]any{"not_int", p.name})
 		}
-		return append(dst, byte(n)), nil
+		if p.flag == protocol.FlagPriority {
+			l.Priority = uint8(n)
+		} else {
+			l.DeliveryMode = uint8(n)
+		}
+		return nil
 	case protocol.FlagTimestamp:
-		n, isInteger := integer(value)
 		if !isInteger {
-			return nil, badRequest([]any{"not_int", p.name})
+			return badRequest([]any{"not_int", p.name})
 		}
-		for shift := 56; shift >= 0; shift -= 8 {
-			dst = append(dst, byte(uint64(n)>>shift))
-		}
-		return dst, nil
+		l.Timestamp = uint64(n)
+		return nil
 	}
 	s, isText := value.(string)
 	if !isText || len(s) > math.MaxUint8 {
-		return nil, badRequest([]any{"not_string", p.name})
+		return badRequest([]any{"not_string", p.name})
 	}
-	return append(append(dst, byte(len(s))), s...), nil
+	*p.text(l) = s
+	return nil
 }
 
 // propertiesObject shows the properties of a message; none are an empty list, as RabbitMQ has it.
 func propertiesObject(raw protocol.Properties) any {
+	l := raw.Decode()
 	o := object{}
 	for i := range properties {
 		p := &properties[i]
-		if raw.Flags()&p.flag == 0 {
+		if l.Present&p.flag == 0 {
 			continue
 		}
 		switch p.flag {
 		case protocol.FlagHeaders:
-			headers, _ := raw.Headers()
-			o[p.name] = tableObject(headers.Decode())
+			o[p.name] = tableObject(l.Headers.Decode())
 		case protocol.FlagDeliveryMode:
-			o[p.name], _ = raw.DeliveryMode()
+			o[p.name] = l.DeliveryMode
 		case protocol.FlagPriority:
-			o[p.name], _ = raw.Priority()
+			o[p.name] = l.Priority
 		case protocol.FlagTimestamp:
-			o[p.name], _ = raw.Timestamp()
+			o[p.name] = l.Timestamp
 		default:
-			value, _ := p.text(raw)
-			o[p.name] = readable(value)
+			o[p.name] = readable([]byte(*p.text(&l)))
 		}
 	}
 	if len(o) == 0 {

@@ -215,6 +215,9 @@ func (r *reader) publish(c *channel) {
 		return
 	}
 	r.count(c, route)
+	if r.publisher.Traced() {
+		r.trace(c, route, m)
+	}
 	if c.tx != nil {
 		c.tx.publish(r, c, route, m)
 	} else {

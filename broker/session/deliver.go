@@ -88,7 +88,7 @@ func (w *writer) send(c *consumer, e *group.Event) {
 	o := c.outlet
 	d := protocol.Delivery{Redelivered: e.Redelivered}
 	var m message.Message
-	data := e.Data
+	data, traced := e.Data, w.traced()
 	for i := range e.Count {
 		if err := message.Parse(data, &m); err != nil {
 			w.logger.Error().Err(err).Uint64("entry", e.Index).Msg("a message cannot be read")
@@ -103,6 +103,9 @@ func (w *writer) send(c *consumer, e *group.Event) {
 			d.Properties = streamed(m.Props, e.Ready+uint64(i))
 		case e.Acquired > 0 || e.Deliveries > 0:
 			d.Properties = withCounts(m.Props, e)
+		}
+		if traced {
+			w.trace(c, d.Redelivered, &m)
 		}
 		w.out = c.prefix.Append(w.out, &d, w.frameMax)
 		if len(w.out) >= outMax {
@@ -193,6 +196,9 @@ func (w *writer) got(o *outlet, c *consumer, e *group.Event) {
 	})
 	frames = protocol.AppendContent(frames, o.number, props, m.Body, w.frameMax)
 	w.answer(o, frames)
+	if w.traced() {
+		w.trace(c, e.Redelivered, &m)
+	}
 	w.hand(c, e)
 }
 

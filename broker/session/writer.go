@@ -6,6 +6,7 @@ import (
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -25,6 +26,8 @@ type writer struct {
 	thirsty   []*consumer // whose window is to be renewed
 	exclusive map[uint64]struct{}
 	settling  settling
+	traceSeen *topology.Catalog // what tracing is true of
+	tracing   bool
 	owed      int // answers that wait behind one that cannot be given yet, by weight
 
 	heartbeat time.Duration // 0: none, or not yet
