@@ -310,6 +310,9 @@ func (r *reader) controlFrame(f protocol.Frame) error {
 // before close-ok.
 func (r *reader) connectionClose() error {
 	r.closing.Store(true)
+	for _, c := range r.channels {
+		r.forgetReplies(c) // whoever is told that the connection is closed finds its names gone
+	}
 	r.before(func(w *writer) {
 		w.teardown(func() { w.replyRaw(0, &protocol.ConnectionCloseOk{}) })
 	})
