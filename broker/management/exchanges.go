@@ -1,6 +1,8 @@
 package management
 
 import (
+	"fmt"
+
 	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -103,7 +105,7 @@ func (q *request) putExchange() (answer, error) {
 func (q *request) declareExchange(vhost, name string, body object) (created bool, err error) {
 	d := topology.ExchangeDeclaration{VHost: vhost, Name: name}
 	if d.Type, err = text(body, "type", "direct"); err != nil {
-		return false, err
+		return false, badRequest(fmt.Sprintf("invalid exchange type '%v'", body["type"]))
 	}
 	for key, into := range map[string]*bool{"durable": &d.Durable, "auto_delete": &d.AutoDelete, "internal": &d.Internal} {
 		if *into, err = flag(body, key); err != nil {

@@ -1,10 +1,10 @@
 package management
 
 import (
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/limits"
@@ -69,7 +69,7 @@ func (q *request) checkCertificates() (answer, error) {
 	if !slices.Contains(units, q.values["unit"]) {
 		return answer{}, badRequest("Time unit not recognised. Supported units: days, weeks, months, years.")
 	}
-	if n, err := strconv.Atoi(q.values["within"]); err != nil || n < 0 {
+	if _, err := strconv.Atoi(q.values["within"]); err != nil {
 		return answer{}, badRequest("Invalid expiration value.")
 	}
 	return q.fine()
@@ -77,7 +77,7 @@ func (q *request) checkCertificates() (answer, error) {
 
 func (q *request) checkPort() (answer, error) {
 	port, err := strconv.Atoi(q.values["port"])
-	if err != nil || port < 0 || port > math.MaxUint16 {
+	if err != nil {
 		return answer{}, badRequest("Invalid port")
 	}
 	open := []int{}
@@ -105,7 +105,7 @@ func (q *request) checkProtocols() (answer, error) {
 		}
 	}
 	var absent []string
-	for _, name := range strings.Split(q.values["protocols"], ",") {
+	for _, name := range strings.Split(strings.ToLower(q.values["protocols"]), ",") {
 		if other, known := protocolNames[name]; known {
 			name = other
 		}
@@ -116,7 +116,7 @@ func (q *request) checkProtocols() (answer, error) {
 	if len(absent) > 0 {
 		return answer{}, failed("No active listener", object{"missing": absent, "protocols": open})
 	}
-	return q.fine()
+	return ok(object{"status": "ok", "protocols": open})
 }
 
 func (q *request) checkCritical() (answer, error) {

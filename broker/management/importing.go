@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/topology"
@@ -31,7 +32,7 @@ func (q *request) readDefinitions() (definitions, error) {
 		return nil, &failure{status: http.StatusUnsupportedMediaType}
 	}
 	var d definitions
-	if err := json.Unmarshal(data, &d); err != nil || d == nil {
+	if err := json.Unmarshal(data, &d); err != nil || d == nil || !utf8.Valid(data) {
 		return nil, errUnreadable
 	}
 	return d, nil

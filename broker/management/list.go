@@ -64,12 +64,12 @@ const (
 
 func readView(query url.Values, paged bool) (view, error) {
 	var v view
-	v.columns = readColumns(query.Get("columns"))
+	v.columns = readColumns(query)
 	if field := query.Get("sort"); field != "" {
 		v.sort = strings.Split(field, ".")
 	}
 	v.reverse = query.Get("sort_reverse") == "true"
-	if !paged || query.Get("page") == "" {
+	if !paged || !query.Has("page") {
 		return v, nil
 	}
 	var err, err2 error
@@ -99,11 +99,11 @@ func readView(query url.Values, paged bool) (view, error) {
 }
 
 // readColumns reads what is wanted of objects: a,b.c
-func readColumns(text string) (columns [][]string) {
-	if text == "" {
+func readColumns(query url.Values) (columns [][]string) {
+	if !query.Has("columns") {
 		return nil
 	}
-	for _, column := range strings.Split(text, ",") {
+	for _, column := range strings.Split(query.Get("columns"), ",") {
 		columns = append(columns, strings.Split(column, "."))
 	}
 	return columns

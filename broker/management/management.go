@@ -62,6 +62,9 @@ type Identity struct {
 	DiskFreeLimit    uint64 // bytes; 0: none
 	DefaultQueueType string
 	MaxConnections   int             // 0: no limit
+	LogFiles         []string
+	ConfigFiles      []string
+	Settings         func() map[string]string // what the operator has set, without secrets
 	Forbidden        map[string]bool // deprecated features that are not permitted
 	Started          time.Time
 }
@@ -70,6 +73,7 @@ type Identity struct {
 type Listener struct {
 	Protocol string // amqp, amqp/ssl, http, …
 	Addr     net.Addr
+	Expiry   time.Time // of the first certificate to end; zero without TLS
 }
 
 // Server is the API of one node. It is safe for concurrent use.
@@ -217,7 +221,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer) error 
 		}
 		return err
 	case object:
-		writeJSON(out, a.status, trim(body, readColumns(r.URL.Query().Get("columns"))))
+		writeJSON(out, a.status, trim(body, readColumns(r.URL.Query())))
 	default:
 		writeJSON(out, a.status, body)
 	}

@@ -139,16 +139,22 @@ func (q *request) getMessages() (answer, error) {
 	}
 	encoding, _ := body["encoding"].(string)
 	if encoding != "auto" && encoding != "base64" {
-		return answer{}, badRequest([]any{"invalid_encoding", body["encoding"]})
+		return answer{}, badRequest("Unsupported encoding. Please use auto or base64.")
 	}
 	truncate := int64(-1)
-	if n, isInteger := integer(body["truncate"]); isInteger && n >= 0 {
-		truncate = n
+	if value, given := body["truncate"]; given {
+		var isInteger bool
+		if truncate, isInteger = integer(value); !isInteger {
+			return answer{}, badRequest([]any{"not_integer", value})
+		}
 	}
 	if refusal := one.Locked(topology.Owner{}); refusal != nil {
 		return answer{}, badRequest(fmt.Sprintf("%d %s - %s", refusal.Code, protocol.Name(refusal.Code), refusal.Text))
 	}
 	count, _ := integer(body["count"])
+	if count < 0 { // as RabbitMQ: all there are
+		count = messagesMax
+	}
 	c, err := q.dial(one.VHost)
 	if err != nil {
 		return answer{}, err

@@ -182,6 +182,14 @@ func (q *request) getNode() (answer, error) {
 	return ok(q.server.nodeObject(q.ages()))
 }
 
+// notNil makes no list an empty one.
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
 func (s *Server) nodeObject(a ages) object {
 	o := s.platform()
 	for key, value := range map[string]any{
@@ -194,7 +202,7 @@ func (s *Server) nodeObject(a ages) object {
 		"proc_used_details": object{"rate": float(0)}, "partitions": []any{}, "cluster_links": []any{},
 		"enabled_plugins": []string{"rabbitmq_management"}, "auth_mechanisms": s.mechanisms(), "exchange_types": exchangeTypes(),
 		"applications": []object{{"name": "rabbit", "description": s.Product, "version": s.Version}, {"name": "rabbitmq_management", "description": "RabbitMQ Management Console", "version": s.Version}},
-		"contexts":     s.contexts(), "log_files": []string{"<stdout>"}, "db_dir": s.DataDir, "config_files": []string{},
+		"contexts":     s.contexts(), "log_files": notNil(s.LogFiles), "db_dir": s.DataDir, "config_files": notNil(s.ConfigFiles),
 		"ra_open_file_metrics": object{"ra_log_wal": 0, "ra_log_segment_writer": 0}, "metrics_gc_queue_length": object{},
 	} {
 		o[key] = value

@@ -2,6 +2,7 @@ package management
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -322,6 +323,9 @@ func (q *request) declareQueue(vhost, name string, body object) (created bool, e
 		if *into, err = flag(body, key); err != nil {
 			return false, err
 		}
+	}
+	if node := body["node"]; node != nil && node != "" && node != q.server.Node {
+		return false, badRequest(fmt.Sprintf("Node %v is not a cluster member", node))
 	}
 	if d.Exclusive { // there is no connection it could belong to
 		d.Exclusive, d.Durable = false, false

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/stats"
@@ -59,8 +60,13 @@ func (q *request) raw(limit int64) ([]byte, error) {
 	return data, nil
 }
 
+var errNotUTF8 = errors.New("not UTF-8")
+
 // decode reads JSON with its numbers as they are.
 func decode(data []byte) (value any, err error) {
+	if !utf8.Valid(data) {
+		return nil, errNotUTF8 // the decoder would make something of it
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(&value); err != nil {
@@ -119,9 +125,8 @@ func erlangList(terms []string) string {
 
 // flag reads a boolean, also one in words; what is absent is false.
 func flag(body object, key string) (bool, error) {
-	switch v := body[key].(type) {
-	case nil:
-		return false, nil
+	value, given := body[key]
+	switch v := value.(type) {
 	case bool:
 		return v, nil
 	case string:
@@ -129,7 +134,10 @@ func flag(body object, key string) (bool, error) {
 			return v == "true", nil
 		}
 	}
-	return false, badRequest([]any{"not_boolean", body[key]})
+	if !given {
+		return false, nil
+	}
+	return false, badRequest([]any{"not_boolean", value})
 }
 
 // text reads a string; what is absent is the default.

@@ -105,6 +105,13 @@ func (q *request) hashPassword() (answer, error) {
 
 func (q *request) effectiveConfig() (answer, error) {
 	s := q.server
+	if s.Settings != nil {
+		settings := object{}
+		for key, value := range s.Settings() {
+			settings[key] = value
+		}
+		return ok(settings)
+	}
 	return ok(object{
 		"node": s.Node, "data_dir": s.DataDir, "vm_memory_high_watermark": s.MemoryLimit, "disk_free_limit": s.DiskFreeLimit,
 		"default_queue_type": s.DefaultQueueType, "connection_max": s.MaxConnections,
