@@ -260,6 +260,7 @@ func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
 type Listener struct {
 	Protocol string // amqp, amqp/ssl, http or https
 	Addr     net.Addr
+	Expiry   time.Time // of the first certificate to end; zero without TLS
 }
 
 // Listeners gives the addresses that the broker listens on, those for AMQP first, in the order of the Config.
@@ -270,7 +271,7 @@ func (b *Broker) Listeners() (list []Listener) {
 			if l.Secure() {
 				protocol = secure
 			}
-			list = append(list, Listener{protocol, l.Addr()})
+			list = append(list, Listener{protocol, l.Addr(), l.Expiry()})
 		}
 	}
 	add(b.listeners, "amqp", "amqp/ssl")

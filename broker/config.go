@@ -84,6 +84,10 @@ type Config struct {
 	// Permit says which of RabbitMQ's deprecated features may be used, by name; what it does not name is as in RabbitMQ.
 	Permit map[string]bool
 
+	// LogFiles, ConfigFiles and Settings are shown by the HTTP API; Settings without secrets. Default: none.
+	LogFiles, ConfigFiles []string
+	Settings              func() map[string]string
+
 	// Logger takes the broker's log. Default: nothing is logged.
 	Logger *zerolog.Logger
 	// Area gives the logger of an area: connection, channel, queue, user. Default: Logger for all.

@@ -22,7 +22,7 @@ func (b *Broker) makeHTTP() {
 		Identity: management.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
 			DataDir: c.DataDir, MemoryLimit: c.MemoryLimit, DiskFreeLimit: c.DiskFreeLimit, DefaultQueueType: c.DefaultQueueType,
-			MaxConnections: c.MaxConnections, Forbidden: b.editor.Forbidden, Started: time.Now(),
+			MaxConnections: c.MaxConnections, LogFiles: c.LogFiles, ConfigFiles: c.ConfigFiles, Settings: c.Settings, Forbidden: b.editor.Forbidden, Started: time.Now(),
 		},
 	})
 }
@@ -124,7 +124,7 @@ func (g *groups) list() []*group.Group {
 // everyListener gives all addresses that the broker listens on.
 func (b *Broker) everyListener() (list []management.Listener) {
 	for _, l := range b.Listeners() {
-		list = append(list, management.Listener{Protocol: l.Protocol, Addr: l.Addr})
+		list = append(list, management.Listener{Protocol: l.Protocol, Addr: l.Addr, Expiry: l.Expiry})
 	}
 	return list
 }

@@ -63,6 +63,14 @@ func Open(ctx context.Context, s Spec) (*Listener, error) {
 // Secure tells whether the listener speaks TLS.
 func (l *Listener) Secure() bool { return l.tls != nil }
 
+// Expiry is when the first of the listener's certificates ends; zero without TLS.
+func (l *Listener) Expiry() (end time.Time) {
+	if l.spec.TLS != nil {
+		end = l.spec.TLS.Expiry()
+	}
+	return end
+}
+
 // Prepare makes an accepted connection ready to talk on. It gives up when the context ends or the client is slow. The
 // connection is closed if that fails.
 func (l *Listener) Prepare(ctx context.Context, conn net.Conn) (net.Conn, error) {

@@ -155,8 +155,8 @@ func certificates(t *testing.T, i Identity) *Certificates {
 func TestTLSChoosesTheCertificateByName(t *testing.T) {
 	a := newAuthority(t)
 	l := echo(t, Spec{PrepareTimeout: time.Second, TLS: certificates(t, Identity{Pair: a.pair("one", "one.test", 2), Others: []Pair{a.pair("two", "two.test", 3)}})})
-	if !l.Secure() {
-		t.Error("it does not say that it is secure")
+	if !l.Secure() || l.Expiry().IsZero() {
+		t.Error("it does not say that it is secure, and until when")
 	}
 	for _, host := range []string{"one.test", "two.test"} {
 		answer, state := ask(t, l, "", a.client(host))

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/broker/limits"
 )
@@ -62,6 +62,9 @@ func (q *request) checkAlarms() (answer, error) {
 	return q.fine()
 }
 
+// withinMax is far enough: no date is beyond the calendar.
+const withinMax = 10000
+
 // units are how long certificates are asked to be valid in.
 var units = []string{"days", "weeks", "months", "years"}
 
@@ -69,8 +72,33 @@ func (q *request) checkCertificates() (answer, error) {
 	if !slices.Contains(units, q.values["unit"]) {
 		return answer{}, badRequest("Time unit not recognised. Supported units: days, weeks, months, years.")
 	}
-	if _, err := strconv.Atoi(q.values["within"]); err != nil {
+	n, err := strconv.Atoi(q.values["within"])
+	if err != nil {
 		return answer{}, badRequest("Invalid expiration value.")
+	}
+	n = min(max(n, 0), withinMax)
+	then := time.Now()
+	switch q.values["unit"] {
+	case "days":
+		then = then.AddDate(0, 0, n)
+	case "weeks":
+		then = then.AddDate(0, 0, 7*n)
+	case "months":
+		then = then.AddDate(0, n, 0)
+	default:
+		then = then.AddDate(n, 0, 0)
+	}
+	expiring := []object{}
+	for _, l := range q.server.Listeners() {
+		if !l.Expiry.IsZero() && l.Expiry.Before(then) {
+			host, port := hostPort(l.Addr)
+			expiring = append(expiring, object{
+				"node": q.server.Node, "name": l.Protocol, "interface": host, "port": port, "expires": l.Expiry.UTC().Format(time.RFC3339),
+			})
+		}
+	}
+	if len(expiring) > 0 {
+		return answer{}, failed("Certificates expiring", object{"expired": expiring})
 	}
 	return q.fine()
 }

@@ -61,11 +61,11 @@ type Identity struct {
 	MemoryLimit      uint64 // bytes; 0: none
 	DiskFreeLimit    uint64 // bytes; 0: none
 	DefaultQueueType string
-	MaxConnections   int             // 0: no limit
+	MaxConnections   int // 0: no limit
 	LogFiles         []string
 	ConfigFiles      []string
 	Settings         func() map[string]string // what the operator has set, without secrets
-	Forbidden        map[string]bool // deprecated features that are not permitted
+	Forbidden        map[string]bool          // deprecated features that are not permitted
 	Started          time.Time
 }
 

@@ -83,7 +83,7 @@ func newWorld(t testing.TB) *world {
 		Editor: editor, Authority: authority, Registry: registry, Alarms: w.env.Alarms, Logger: zerolog.Nop(), Clock: clock,
 		Groups: func() []*group.Group { return []*group.Group{w.groups.one} }, Dial: func(net.Addr) net.Conn { return w.pipe(session.NewLocal) },
 		Listeners: func() []Listener {
-			return []Listener{{"amqp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5672}}}
+			return []Listener{{Protocol: "amqp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5672}}}
 		},
 		Identity: Identity{Node: "warren@test", Cluster: "test", Product: "RabbitMQ", Version: "4.3.6", DefaultQueueType: "classic", Started: time.Now()},
 	})

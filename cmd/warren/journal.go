@@ -19,6 +19,7 @@ type journal struct {
 	*logs.Book
 	audit   *audit.Log
 	files   []*logFile
+	names   []string // where the log goes, as RabbitMQ names it
 	outputs []string // the settings with the level of each output
 }
 
@@ -32,6 +33,7 @@ func openJournal(v *settings.Values) (*journal, error) {
 	}
 	if v.Boolean("log.console") {
 		add(os.Stdout, "log.console")
+		j.names = append(j.names, "<stdout>")
 	}
 	if name := v.Text("log.file"); name != "" && name != "false" && name != "-" && name != "none" {
 		file, err := j.open(v, name)
@@ -39,6 +41,7 @@ func openJournal(v *settings.Values) (*journal, error) {
 			return nil, err
 		}
 		add(file, "log.file")
+		j.names = append(j.names, file.name)
 	}
 	j.Book = logs.New(nil, outputs...)
 	switch name := v.Text("log.audit"); name {

@@ -41,6 +41,15 @@ func (s *server) settings() *settings.Values {
 	return s.values
 }
 
+// shown is every setting in force, without secrets.
+func (s *server) shown() map[string]string {
+	shown := map[string]string{}
+	for _, v := range s.settings().All() {
+		shown[v.Key] = v.Shown()
+	}
+	return shown
+}
+
 // hangUp does what SIGHUP does.
 func (s *server) hangUp() {
 	select {
@@ -97,7 +106,7 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	config.Logger, config.Area, config.Audit = &s.logger, s.journal.Area, s.journal.audit
-	config.Fatal = s.fatal
+	config.Fatal, config.ConfigFiles, config.LogFiles, config.Settings = s.fatal, s.values.Files, s.journal.names, s.shown
 	if file := definitions(s.values); file != "" {
 		if config.Definitions, err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names it
 			return fmt.Errorf("load_definitions: %w", err)
