@@ -259,13 +259,18 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	api := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}}
-	answer, err := api.Get("https://guest:guest@" + found["HTTPS"] + "/api/overview")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	if answer.StatusCode != http.StatusOK || found["HTTP"] != "" {
-		t.Errorf("the API answers %d; listeners %v", answer.StatusCode, found)
+	for path, want := range map[string]int{
+		"overview": http.StatusOK, "health/checks/certificate-expiration/0/days": http.StatusOK,
+		"health/checks/certificate-expiration/1/days": http.StatusServiceUnavailable, // it ends in an hour
+	} {
+		answer, err := api.Get("https://guest:guest@" + found["HTTPS"] + "/api/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || found["HTTP"] != "" {
+			t.Errorf("%s gives %d; listeners %v", path, answer.StatusCode, found)
+		}
 	}
 	conn, err := through("127.0.0.1")
 	if err != nil {

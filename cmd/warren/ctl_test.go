@@ -103,6 +103,8 @@ func TestTheImagesConventions(t *testing.T) {
 		{"rabbitmqctl -q list_users", "user\ttags\napp\t[administrator]\n"},
 		{"rabbitmqctl -q list_vhosts", "name\norders\n"},
 		{"rabbitmqctl status", "RabbitMQ version: 4.3.6"},
+		{"rabbitmqctl status", "10-defaults.conf"},
+		{"rabbitmq-diagnostics -q log_location", "<stdout>"},
 		{"rabbitmqctl version", "4.3.6"},
 		{"rabbitmqctl cluster_status", "Running Nodes"},
 		{"rabbitmqctl environment", "default_pass = ***"},
