@@ -84,7 +84,7 @@ var List = []Setting{
 		Text: "how new passwords are kept; with sha256 and sha512 a RabbitMQ can import them"},
 	{Name: "login_failures_address", Kind: Number, Default: "60", Reload: true, Text: "failed logins a minute from one address, beyond which it is refused unheard; 0: no bound"},
 	{Name: "login_failures_user", Kind: Number, Default: "20", Reload: true, Text: "failed logins a minute as one user from one address; 0: no bound"},
-	{Name: "max_connections", Kind: Number, Also: nil, Default: "0", Text: "connections there may be; 0: no bound"},
+	{Name: "max_connections", Kind: Number, Default: "0", Text: "connections there may be; 0: no bound"},
 
 	// Connections.
 	{Name: "heartbeat", Kind: Number, Most: 65535, Default: "60", Reload: true, Text: "seconds of silence that are suggested to clients"},
