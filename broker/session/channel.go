@@ -34,11 +34,6 @@ type channel struct {
 	failed atomic.Bool // channel.close was sent; either half sets it
 }
 
-func (c *channel) fail() {
-	c.failed.Store(true)
-	c.content = content{}
-}
-
 // newChannel handles a frame for a channel that is not open.
 func (r *reader) newChannel(f protocol.Frame) error {
 	if f.Type != protocol.FrameMethod {

@@ -169,7 +169,7 @@ func (w *writer) failOutlet(c *channel, refusal *protocol.Error) {
 	if o == nil || o.closed || w.refused {
 		return
 	}
-	c.fail()
+	c.failed.Store(true) // what was half read is the reader's
 	w.env.Channels.Warn().Uint64("conn", w.id).Str("peer", w.conn.RemoteAddr().String()).Uint16("channel", c.number).Uint16("code", refusal.Code).Str("reason", refusal.Text).Stringer("method", refusal.Method).Msg("channel closed")
 	w.abandon(o, nil)
 	last := newSlot(c.number)

@@ -275,6 +275,7 @@ func (r *reader) channelFrame(c *channel, f protocol.Frame) error {
 
 // afterFailure ignores everything on a channel that was closed for an error, but what ends the closing.
 func (r *reader) afterFailure(c *channel, f protocol.Frame) {
+	c.content = content{}
 	if f.Type != protocol.FrameMethod {
 		return
 	}
@@ -315,7 +316,7 @@ func (r *reader) fail(c *channel, refusal *protocol.Error, method protocol.Metho
 	if refusal.Method == 0 {
 		refusal.Method = method
 	}
-	c.fail()
+	c.failed.Store(true)
 	r.order(func(w *writer) { w.failOutlet(c, refusal) })
 }
 
