@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
@@ -46,6 +48,9 @@ type Broker struct {
 
 	mu        sync.Mutex // guards what follows
 	stopWatch context.CancelFunc
+
+	voice     voice
+	ownLogger zerolog.Logger // does not go to the log's exchange
 }
 
 // Start starts a broker. When it returns, connections are accepted.
@@ -62,6 +67,7 @@ func Start(ctx context.Context, config Config) (*Broker, error) {
 }
 
 func (b *Broker) start(ctx context.Context) error {
+	b.hook()
 	c := &b.config
 	if c.Meta == nil {
 		c.Meta = meta.NewMemory(nil, 0)
@@ -84,6 +90,9 @@ func (b *Broker) start(ctx context.Context) error {
 	editor.Listen(b.countQueues)
 	if err := b.bootstrap(ctx); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
+	}
+	if err := b.announcing(ctx); err != nil {
+		return fmt.Errorf("making the exchanges for events: %w", err)
 	}
 	b.makeHTTP()
 	if err := b.importDefinitions(ctx); err != nil {
@@ -151,6 +160,8 @@ func (b *Broker) startGroups() error {
 		Logger: c.area("connection"), Channels: c.area("channel"), Logins: c.area("user"), Numbers: numbers, Authority: authority, Nack: c.Nack,
 	}
 	env.GlobalQoS = !b.editor.Forbidden["global_qos"]
+	env.Events = b.announce(inboxes, numbers.Add(2))
+	b.alarms.Changed = b.tellAlarm
 	b.env.Store(env)
 	b.groups.env = &forward.Env{
 		Catalog: b.editor.Catalog, Groups: &b.groups, Inboxes: inboxes, Clock: c.Clock, Logger: c.area("queue"),
@@ -321,6 +332,7 @@ func (b *Broker) Close() error {
 	}
 	b.registry.Close(protocol.Errorf(protocol.CodeConnectionForced, "broker forced connection closure with reason 'shutdown'"))
 	b.waitForSessions()
+	b.voice.announcer.Load().Close()
 	err := b.groups.close()
 	if b.config.Meta != nil {
 		err = errors.Join(err, b.config.Meta.Close())

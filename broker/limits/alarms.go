@@ -26,6 +26,9 @@ func (k Kind) String() string { return [...]string{"memory", "disk"}[k] }
 
 // Alarms is the alarms that are raised. It is safe for concurrent use; the zero value has none.
 type Alarms struct {
+	// Changed is told of every alarm that is raised or cleared; nil if nobody wants to know. It must not wait.
+	Changed func(k Kind, raised bool)
+
 	active atomic.Bool
 
 	mu      sync.Mutex
@@ -45,6 +48,14 @@ func (a *Alarms) Raised(k Kind) bool {
 
 // Set raises or clears an alarm, and tells whether that changed anything.
 func (a *Alarms) Set(k Kind, on bool) (changed bool) {
+	changed = a.set(k, on)
+	if changed && a.Changed != nil {
+		a.Changed(k, on)
+	}
+	return changed
+}
+
+func (a *Alarms) set(k Kind, on bool) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.raised[k] == on {

@@ -29,7 +29,9 @@ type request struct {
 	traffic   map[string]stats.Counts // see octets
 }
 
-func (q *request) context() context.Context { return q.http.Context() }
+func (q *request) context() context.Context {
+	return topology.By(q.http.Context(), q.principal.Name())
+}
 
 // peer is where the request comes from.
 func (q *request) peer() net.Addr {

@@ -62,6 +62,7 @@ func (r *reader) newChannel(f protocol.Frame) error {
 	c.next = c.base + 1
 	r.lives++
 	r.channels[c.number] = c
+	r.tellChannel("channel.created", c.number)
 	r.order(func(w *writer) {
 		w.openOutlet(c)
 		w.reply(c.number, &protocol.ChannelOpenOk{})

@@ -216,7 +216,7 @@ func (r *reader) publish(c *channel) {
 	}
 	r.count(c, route)
 	if r.publisher.Traced() {
-		r.trace(c, route, m)
+		r.tracePublished(c, route, m)
 	}
 	if c.tx != nil {
 		c.tx.publish(r, c, route, m)

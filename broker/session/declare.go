@@ -1,8 +1,6 @@
 package session
 
 import (
-	"context"
-
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -56,7 +54,7 @@ func (r *reader) exchangeDeclare(c *channel, m *protocol.ExchangeDeclare) {
 		Arguments: m.Arguments,
 	}
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.ExchangeDeclareOk{}), func(durable func(error)) error {
-		return r.env.Editor.DeclareExchange(context.Background(), d, r.principal, durable)
+		return r.env.Editor.DeclareExchange(r.acting(), d, r.principal, durable)
 	})
 }
 
@@ -81,7 +79,7 @@ func (r *reader) exchangePassive(c *channel, m *protocol.ExchangeDeclare) {
 
 func (r *reader) exchangeDelete(c *channel, m *protocol.ExchangeDelete) {
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.ExchangeDeleteOk{}), func(durable func(error)) error {
-		err := r.env.Editor.DeleteExchange(context.Background(), r.vhost, m.Exchange, m.IfUnused, r.principal, durable)
+		err := r.env.Editor.DeleteExchange(r.acting(), r.vhost, m.Exchange, m.IfUnused, r.principal, durable)
 		if err == nil {
 			r.audit("exchange.delete", m.Exchange, 0)
 		}
@@ -93,7 +91,7 @@ func (r *reader) exchangeBind(c *channel, m *protocol.ExchangeBind) {
 	w := r.wish(m.Source, m.Destination, m.RoutingKey, m.Arguments)
 	w.ToExchange = true
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.ExchangeBindOk{}), func(durable func(error)) error {
-		return r.env.Editor.Bind(context.Background(), w, r.principal, durable)
+		return r.env.Editor.Bind(r.acting(), w, r.principal, durable)
 	})
 }
 
@@ -101,7 +99,7 @@ func (r *reader) exchangeUnbind(c *channel, m *protocol.ExchangeUnbind) {
 	w := r.wish(m.Source, m.Destination, m.RoutingKey, m.Arguments)
 	w.ToExchange = true
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.ExchangeUnbindOk{}), func(durable func(error)) error {
-		return r.env.Editor.Unbind(context.Background(), w, r.principal, durable)
+		return r.env.Editor.Unbind(r.acting(), w, r.principal, durable)
 	})
 }
 
@@ -130,7 +128,7 @@ func (r *reader) queueBind(c *channel, m *protocol.QueueBind) {
 	}
 	w := r.wish(m.Exchange, name, bindingKey(m.Queue, m.RoutingKey, name), m.Arguments)
 	r.change(c, m.ID(), unless(m.NoWait, &protocol.QueueBindOk{}), func(durable func(error)) error {
-		return r.env.Editor.Bind(context.Background(), w, r.principal, durable)
+		return r.env.Editor.Bind(r.acting(), w, r.principal, durable)
 	})
 }
 
@@ -149,7 +147,7 @@ func (r *reader) queueUnbind(c *channel, m *protocol.QueueUnbind) {
 	}
 	w := r.wish(m.Exchange, name, bindingKey(m.Queue, m.RoutingKey, name), m.Arguments)
 	r.change(c, m.ID(), &protocol.QueueUnbindOk{}, func(durable func(error)) error {
-		return r.env.Editor.Unbind(context.Background(), w, r.principal, durable)
+		return r.env.Editor.Unbind(r.acting(), w, r.principal, durable)
 	})
 }
 
@@ -174,7 +172,7 @@ func (r *reader) queueDeclare(c *channel, m *protocol.QueueDeclare) {
 	}
 	r.endBurst()
 	var counted, lasting pair
-	q, err := r.env.Editor.DeclareQueue(context.Background(), d, r.principal, lasting.done)
+	q, err := r.env.Editor.DeclareQueue(r.acting(), d, r.principal, lasting.done)
 	if err != nil {
 		if !m.NoWait {
 			r.order(func(w *writer) { w.keep(slot, nil) })

@@ -105,7 +105,7 @@ func (w *writer) send(c *consumer, e *group.Event) {
 			d.Properties = withCounts(m.Props, e)
 		}
 		if traced {
-			w.trace(c, d.Redelivered, &m)
+			w.env.Events.Delivered(w.passing(o.number, &m), c.name, d.Redelivered)
 		}
 		w.out = c.prefix.Append(w.out, &d, w.frameMax)
 		if len(w.out) >= outMax {
@@ -190,8 +190,12 @@ func (w *writer) got(o *outlet, c *consumer, e *group.Event) {
 	if e.Acquired > 0 || e.Deliveries > 0 {
 		props = withCounts(props, e)
 	}
+	redelivered := e.Redelivered || m.Flags&message.FlagRedelivered != 0
+	if w.traced() {
+		w.env.Events.Delivered(w.passing(o.number, &m), c.name, redelivered)
+	}
 	frames := protocol.AppendMethodFrame(nil, o.number, &protocol.BasicGetOk{
-		DeliveryTag: o.next, Redelivered: e.Redelivered || m.Flags&message.FlagRedelivered != 0,
+		DeliveryTag: o.next, Redelivered: redelivered,
 		Exchange: m.Exchange, RoutingKey: m.RoutingKey, MessageCount: uint32(e.Ready),
 	})
 	frames = protocol.AppendContent(frames, o.number, props, m.Body, w.frameMax)
@@ -217,6 +221,7 @@ func (w *writer) cancelled(e *group.Event) {
 	if c == nil || c.gone {
 		return
 	}
+	w.tellConsumerGone(c)
 	w.dropConsumer(c)
 	switch {
 	case c.outlet.closed:

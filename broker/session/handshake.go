@@ -119,6 +119,7 @@ func (r *reader) start() error {
 	r.client = readClientProperties(ok.ClientProperties)
 	r.mechanism = ok.Mechanism
 	r.principal, err = r.env.Authority.Login(ok.Mechanism, []byte(ok.Response), r.conn.RemoteAddr())
+	r.tellLogin(err)
 	if err != nil {
 		return r.refuseLogin(ok.Mechanism, err)
 	}
@@ -233,6 +234,7 @@ func (r *reader) open() error {
 	r.publisher = dispatch.NewPublisher(r.door, r.principal, r.vhost, r.env.Editor.Catalog)
 	r.publisher.Board = r.env.Registry.Board
 	r.producer = producerID(r.client.producer, r.principal.Name(), r.vhost)
+	r.tellOpened()
 	r.write(0, &protocol.ConnectionOpenOk{})
 	heartbeat := r.heartbeat
 	r.writer.box.order(func(w *writer) { w.heartbeat, w.wrote = heartbeat, time.Now() })
@@ -310,9 +312,7 @@ func (r *reader) controlFrame(f protocol.Frame) error {
 // before close-ok.
 func (r *reader) connectionClose() error {
 	r.closing.Store(true)
-	for _, c := range r.channels {
-		r.forgetReplies(c) // whoever is told that the connection is closed finds its names gone
-	}
+	r.forgetAllReplies()
 	r.before(func(w *writer) {
 		w.teardown(func() { w.replyRaw(0, &protocol.ConnectionCloseOk{}) })
 	})

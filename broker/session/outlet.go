@@ -240,6 +240,9 @@ func (w *writer) abandon(o *outlet, then func()) {
 			open++
 		}
 	}
+	for _, c := range o.consumers {
+		w.tellConsumerGone(c)
+	}
 	clear(o.consumers)
 	w.mark(o)
 	o.unacked, o.waiting, o.sent = ledger.Ledger[delivered]{}, nil, 0

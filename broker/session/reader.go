@@ -57,9 +57,7 @@ func (r *reader) run() {
 		r.logger.Warn().Err(err).Msg("connection lost")
 	}
 	r.door.Close()
-	for _, c := range r.channels {
-		r.forgetReplies(c)
-	}
+	r.forgetAllReplies()
 	r.conn.Close()
 }
 
@@ -292,6 +290,7 @@ func (r *reader) dropChannel(c *channel) {
 	r.forgetReplies(c)
 	delete(r.channels, c.number)
 	r.closeTally(c.number, c.tally)
+	r.tellChannel("channel.closed", c.number)
 	r.env.Registry.closeChannels(r.Session, 1)
 	if r.last == c {
 		r.last = nil

@@ -165,6 +165,12 @@ func (r *reader) declareReplies(c *channel, m *protocol.QueueDeclare) {
 	}
 }
 
+func (r *reader) forgetAllReplies() {
+	for _, c := range r.channels {
+		r.forgetReplies(c)
+	}
+}
+
 // forgetReplies drops the channel's made-up name.
 func (r *reader) forgetReplies(c *channel) {
 	if c.replyName != "" {

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"context"
-
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/stats"
@@ -77,6 +75,7 @@ func (w *writer) newConsumer(o *outlet, q *topology.Queue) *consumer {
 
 func (w *writer) attached(o *outlet, c *consumer, wish *consumerWish, outcome queue.Outcome) {
 	if outcome == queue.Done {
+		w.tellConsumer(c, wish)
 		if !wish.NoWait {
 			w.reply(o.number, &protocol.BasicConsumeOk{ConsumerTag: c.tag})
 			w.holdBack(o, c)
@@ -111,6 +110,7 @@ func (w *writer) cancel(ch *channel, tag string, noWait bool) {
 		return
 	}
 	delete(o.consumers, tag)
+	w.tellConsumerGone(c)
 	w.mark(o)
 }
 
@@ -221,7 +221,7 @@ func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDele
 	}
 	go func() {
 		answer := &protocol.QueueDeleteOk{MessageCount: ready}
-		err := w.env.Editor.DeleteQueue(context.Background(), q.VHost, q.Name, q.ID, func(error) {
+		err := w.env.Editor.DeleteQueue(w.acting(), q.VHost, q.Name, q.ID, func(error) {
 			w.box.order(func(w *writer) { w.keep(s, answer) })
 		})
 		w.box.order(func(w *writer) {
@@ -242,6 +242,11 @@ func (w *writer) teardown(then func()) {
 	}
 	w.torn = true
 	w.unblock()
+	for _, o := range w.outlets {
+		for _, c := range o.consumers {
+			w.tellConsumerGone(c)
+		}
+	}
 	w.closeSettling()
 	open := 1
 	done := func() {
@@ -291,7 +296,7 @@ func (w *writer) dropExclusive(then func()) {
 		return
 	}
 	go func() {
-		if err := w.env.Editor.DeleteQueues(context.Background(), w.vhost, ids, nil); err != nil {
+		if err := w.env.Editor.DeleteQueues(w.acting(), w.vhost, ids, nil); err != nil {
 			w.logger.Error().Err(err).Int("queues", len(ids)).Msg("exclusive queues could not be deleted")
 		}
 		w.box.order(finish)

@@ -14,7 +14,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/events"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/queue"
@@ -58,8 +58,9 @@ type Env struct {
 	Registry  *Registry
 	Alarms    *limits.Alarms
 	Replies   *Replies
-	Numbers   *atomic.Uint64 // of sessions; a session takes two
-	Nack      func() bool    // a message that wants a confirm is refused instead; nil is never, as it is outside of tests
+	Events    *events.Announcer // nil: nothing is told
+	Numbers   *atomic.Uint64    // of sessions; a session takes two
+	Nack      func() bool       // a message that wants a confirm is refused instead; nil is never, as it is outside of tests
 }
 
 // Settings are what a connection is offered and bounded by.
@@ -164,6 +165,7 @@ func (s *Session) Serve() {
 	}
 	s.env.Registry.leave(s)
 	s.closeTallies()
+	s.tellClosed()
 	s.env.Inboxes.Remove(s.id)
 	s.env.Inboxes.Remove(s.id + 1)
 	if !s.local {
@@ -206,7 +208,7 @@ func (s *Session) salvage() {
 	}
 	err := door.Flush()
 	if ids := slices.Collect(maps.Keys(s.writer.exclusive)); len(ids) > 0 {
-		err = errors.Join(err, s.env.Editor.DeleteQueues(context.Background(), s.vhost, ids, nil))
+		err = errors.Join(err, s.env.Editor.DeleteQueues(s.acting(), s.vhost, ids, nil))
 	}
 	if err != nil {
 		s.logger.Error().Err(err).Msg("what the connection held is not given back")

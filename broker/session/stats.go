@@ -69,10 +69,13 @@ func (s *Session) closeTally(number uint16, t *tally) {
 // closeTallies forgets the channels of a connection that has ended, and remembers its octets.
 func (s *Session) closeTallies() {
 	s.mu.Lock()
-	n := len(s.tallies)
+	open := slices.Collect(maps.Keys(s.tallies))
 	clear(s.tallies)
 	s.mu.Unlock()
-	s.env.Registry.Board.Churn.ChannelsClosed.Add(uint64(n))
+	for _, number := range open {
+		s.tellChannel("channel.closed", number)
+	}
+	s.env.Registry.Board.Churn.ChannelsClosed.Add(uint64(len(open)))
 	if s.totals != nil && !s.local {
 		s.totals.Add(&stats.Counts{stats.OctetsIn: s.conn.in.Load(), stats.OctetsOut: s.conn.out.Load()})
 	}
@@ -189,14 +192,21 @@ func (s *Session) Info() Info {
 		OctetsIn: s.conn.in.Load(), OctetsOut: s.conn.out.Load(),
 		PacketsIn: s.conn.reads.Load(), PacketsOut: s.conn.writes.Load(),
 	}
-	if secure, ok := s.conn.Conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		state := secure.ConnectionState()
-		i.TLS = &state
-	}
+	i.TLS = s.secure()
 	s.mu.Lock()
 	i.Channels = len(s.tallies)
 	s.mu.Unlock()
 	return i
+}
+
+// secure is the state of a TLS connection, nil for others.
+func (s *Session) secure() *tls.ConnectionState {
+	conn, ok := s.conn.Conn.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return nil
+	}
+	state := conn.ConnectionState()
+	return &state
 }
 
 // Name is how a connection is called: both its addresses.

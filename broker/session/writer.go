@@ -21,13 +21,13 @@ type writer struct {
 	consumers map[uint32]*consumer
 	numbers   uint32 // consumers and requests given out
 	requests  map[uint32]func(group.Event)
-	touched   []*outlet   // with confirms to be sent
-	counted   []*outlet   // with counts to be shown
+	touched   []*outlet         // with confirms to be sent
+	counted   []*outlet         // with counts to be shown
+	seen      *topology.Catalog // what tracing is true of
+	tracing   bool
 	thirsty   []*consumer // whose window is to be renewed
 	exclusive map[uint64]struct{}
 	settling  settling
-	traceSeen *topology.Catalog // what tracing is true of
-	tracing   bool
 	owed      int // answers that wait behind one that cannot be given yet, by weight
 
 	heartbeat time.Duration // 0: none, or not yet

@@ -17,6 +17,25 @@ type Defaults struct {
 // ClusterID is the global parameter that tells this cluster from all others.
 const ClusterID = "internal_cluster_id"
 
+// Announcing makes the internal topic exchanges of a vhost through which the broker speaks, where they are not there yet.
+func (e *Editor) Announcing(ctx context.Context, vhost string, names ...string) error {
+	return e.edit(ctx, nil, func(c *Catalog) (meta.Txn, error) {
+		var txn meta.Txn
+		v := c.VHost(vhost)
+		if v == nil {
+			return txn, nil
+		}
+		for _, name := range names {
+			if k := key(sectionExchange, vhost, name); v.Exchange(name) == nil {
+				txn.Guards = append(txn.Guards, meta.Guard{Key: k})
+				record := ExchangeRecord{Type: "topic", Durable: true, Internal: true, User: internalUser}
+				txn.Ops = append(txn.Ops, put(k, &record, false))
+			}
+		}
+		return txn, nil
+	})
+}
+
 // Bootstrap gives a broker that has neither vhosts nor users its first ones, and the user rights in the vhost. It happens
 // as a whole: a broker that is killed at its first start is empty at its second.
 func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {

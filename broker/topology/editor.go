@@ -35,6 +35,9 @@ type Options struct {
 	ConsumerTimeoutMs int64
 	QueueLimit        int64 // queues in all vhosts; 0: no limit
 	ExchangeLimit     int64 // exchanges in all vhosts; 0: no limit
+	// Changed is told of every change that this Editor has made: who asked, the Catalog it was planned on, and what to ask for
+	// what it has brought about. It must not wait; nil if nobody wants to know.
+	Changed func(by string, before *Catalog, done func() []Deed)
 	// Forbidden are the deprecated features that are not permitted, by name.
 	Forbidden map[string]bool
 }
@@ -142,6 +145,9 @@ func (e *Editor) edit(ctx context.Context, durable func(error), plan func(*Catal
 		}
 		switch {
 		case err == nil:
+			if e.Changed != nil {
+				e.Changed(by(ctx), c, func() []Deed { return deeds(c, txn.Ops) })
+			}
 			return e.failure()
 		case !errors.Is(err, meta.ErrConflict):
 			return unavailable(err)
