@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what should happen at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // TestMain looks, at the very end, for goroutines that a broker has left behind.
 func TestMain(m *testing.M) {

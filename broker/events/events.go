@@ -111,9 +111,6 @@ func (a *Announcer) Room(queue.SessionKey, group.Waker) bool { return true }
 
 // heard tells whether somebody has bound something to an exchange.
 func (a *Announcer) heard(vhost, exchange string) bool {
-	if a == nil {
-		return false
-	}
 	v := a.Catalog().VHost(vhost)
 	if v == nil {
 		return false
@@ -124,7 +121,7 @@ func (a *Announcer) heard(vhost, exchange string) bool {
 
 // Tell says that something has happened, if anybody listens. fields makes the headers of the event.
 func (a *Announcer) Tell(name, user string, fields func() protocol.Table) {
-	if !a.heard(a.VHost, eventExchange) {
+	if a == nil || !a.heard(a.VHost, eventExchange) {
 		return
 	}
 	now := a.Clock()
@@ -142,7 +139,7 @@ func (a *Announcer) Tell(name, user string, fields func() protocol.Table) {
 
 // Done says what a change of the metadata has brought about.
 func (a *Announcer) Done(by string, before *topology.Catalog, done func() []topology.Deed) {
-	if !a.heard(a.VHost, eventExchange) {
+	if a == nil || !a.heard(a.VHost, eventExchange) {
 		return
 	}
 	for _, d := range done() {
@@ -159,7 +156,7 @@ func (a *Announcer) Done(by string, before *topology.Catalog, done func() []topo
 // Run implements zerolog.Hook: lines of the log go to the log's exchange.
 func (a *Announcer) Run(_ *zerolog.Event, level zerolog.Level, text string) {
 	key, known := levels[level]
-	if !known || !a.heard(a.VHost, logExchange) {
+	if a == nil || !known || !a.heard(a.VHost, logExchange) {
 		return
 	}
 	now := time.UnixMilli(a.Clock())
