@@ -200,9 +200,6 @@ func (w *writer) got(o *outlet, c *consumer, e *group.Event) {
 	})
 	frames = protocol.AppendContent(frames, o.number, props, m.Body, w.frameMax)
 	w.answer(o, frames)
-	if w.traced() {
-		w.trace(c, e.Redelivered, &m)
-	}
 	w.hand(c, e)
 }
 
