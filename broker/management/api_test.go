@@ -388,3 +388,28 @@ func TestRequestsHoldNoConnections(t *testing.T) {
 	w.live.Wait() // every session has ended
 	w.Registry.Each(func(*session.Session) { t.Error("a connection is open") })
 }
+
+// TestTheClustersName is what connections are told, from then on.
+func TestTheClustersName(t *testing.T) {
+	w := newWorld(t)
+	if name := at(w.get("/cluster-name"), "name"); name != "test" {
+		t.Errorf("called %v", name)
+	}
+	w.do(204, "PUT", "/cluster-name", `{"name":"ours"}`)
+	if name := at(w.get("/overview"), "cluster_name"); name != "ours" {
+		t.Errorf("called %v", name)
+	}
+	c := &client{conn: w.pipe(session.New), size: protocol.FrameMinSize}
+	defer c.conn.Close()
+	if _, err := c.conn.Write([]byte(protocolHeader)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.next()
+	start, is := m.(*protocol.ConnectionStart)
+	if err != nil || !is {
+		t.Fatal(m, err)
+	}
+	if name, _ := start.ServerProperties.Decode().Get("cluster_name"); name != "ours" {
+		t.Errorf("a connection is told %v", name)
+	}
+}

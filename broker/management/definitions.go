@@ -34,7 +34,7 @@ func (s *Server) definitionsHead(format, explanation string) object {
 
 func (q *request) exportAll() (answer, error) {
 	s := q.server
-	name := s.clusterName(q.catalog)
+	name := q.catalog.ClusterName(s.Cluster)
 	o := s.definitionsHead(formatCluster, fmt.Sprintf("Definitions of cluster '%s'", name))
 	o["original_cluster_name"] = name
 	e := exported{}

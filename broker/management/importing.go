@@ -268,7 +268,7 @@ func (q *request) importParameter(o object) error {
 // importGlobal skips what belongs to the cluster that the file comes from.
 func (q *request) importGlobal(o object) error {
 	name, err := word(o, "name")
-	if err != nil || name == clusterParameter || name == topology.ClusterID {
+	if err != nil || name == topology.ClusterNameParameter || name == topology.ClusterID {
 		return err
 	}
 	_, err = q.server.Editor.PutGlobal(q.context(), name, o["value"], nil)

@@ -35,7 +35,7 @@ func (q *request) overview() (answer, error) {
 	for key, value := range map[string]any{
 		"management_version": s.Version, "rates_mode": "basic", "sample_retention_policies": retention,
 		"exchange_types": exchangeTypes(), "product_version": s.Version, "product_name": s.Product,
-		"cluster_name": s.clusterName(q.catalog), "cluster_tags": object{}, "node_tags": object{}, "node": s.Node,
+		"cluster_name": q.catalog.ClusterName(s.Cluster), "cluster_tags": object{}, "node_tags": object{}, "node": s.Node,
 		"disable_stats": q.asked("disable_stats"), "default_queue_type": s.DefaultQueueType,
 		"is_op_policy_updating_enabled": true, "enable_queue_totals": false, "require_definition_json_extension": false,
 	} {

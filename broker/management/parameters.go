@@ -191,22 +191,8 @@ func (q *request) deleteVHostLimit() (answer, error) {
 	return done()
 }
 
-// clusterParameter is the global parameter that holds the name of the cluster.
-const clusterParameter = "cluster_name"
-
-// clusterName is what the cluster is called.
-func (s *Server) clusterName(c *topology.Catalog) string {
-	if p := c.Global(clusterParameter); p != nil {
-		var name string
-		if json.Unmarshal(p.Value, &name) == nil {
-			return name
-		}
-	}
-	return s.Cluster
-}
-
 func (q *request) getClusterName() (answer, error) {
-	return ok(object{"name": q.server.clusterName(q.catalog)})
+	return ok(object{"name": q.catalog.ClusterName(q.server.Cluster)})
 }
 
 func (q *request) putClusterName() (answer, error) {
@@ -218,7 +204,7 @@ func (q *request) putClusterName() (answer, error) {
 	if !isText {
 		return answer{}, badRequest([]any{"not_string", "name"})
 	}
-	if _, err := q.server.Editor.PutGlobal(q.context(), clusterParameter, name, nil); err != nil {
+	if _, err := q.server.Editor.PutGlobal(q.context(), topology.ClusterNameParameter, name, nil); err != nil {
 		return answer{}, err
 	}
 	return done()

@@ -29,7 +29,7 @@ func variousRoutes() []route {
 		{"GET", "/feature-flags", anyUser, (*request).listFeatures, "The features there are: all are on"},
 		{"PUT", "/feature-flags/{name}/enable", administrator, (*request).enableFeature, "Switch a feature on"},
 		{"GET", "/deprecated-features", anyUser, (*request).listDeprecated, "Features that will go"},
-		{"GET", "/deprecated-features/used", anyUser, (*request).nothing, "Those of them that are in use"},
+		{"GET", "/deprecated-features/used", anyUser, (*request).listUsedDeprecated, "Those of them that are in use"},
 		{"GET", "/federation-links", anyUser, (*request).nothing, "Federation links: there are none"},
 		{"GET", "/federation-links/{vhost}", vhostMonitor, (*request).nothing, "Federation links: there are none"},
 		{"GET", "/federation-links/state/down", anyUser, (*request).nothing, "Federation links that are down"},
@@ -160,12 +160,33 @@ func (q *request) enableFeature() (answer, error) {
 }
 
 func (q *request) listDeprecated() (answer, error) {
+	return q.deprecated(func(string) bool { return true })
+}
+
+// listUsedDeprecated knows of transient queues only: who uses the others leaves no trace.
+func (q *request) listUsedDeprecated() (answer, error) {
+	transient := false
+	q.catalog.VHosts(func(v *topology.VHost) bool {
+		v.Queues(func(one *topology.Queue) bool {
+			transient = !one.Durable && !one.Exclusive
+			return !transient
+		})
+		return !transient
+	})
+	return q.deprecated(func(name string) bool { return transient && name == "transient_nonexcl_queues" })
+}
+
+// deprecated lists the deprecated features that are asked for.
+func (q *request) deprecated(asked func(name string) bool) (answer, error) {
 	list := []object{}
 	for _, f := range []struct{ name, phase string }{
 		{"queue_master_locator", "denied_by_default"}, {"global_qos", "denied_by_default"},
 		{"management_metrics_collection", "permitted_by_default"}, {"transient_nonexcl_queues", "permitted_by_default"},
 		{"classic_queue_mirroring", "removed"}, {"ram_node_type", "removed"},
 	} {
+		if !asked(f.name) {
+			continue
+		}
 		state := "permitted"
 		if f.phase == "removed" || q.server.Forbidden[f.name] {
 			state = "denied"

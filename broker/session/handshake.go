@@ -168,7 +168,7 @@ func (r *reader) serverProperties() protocol.Table {
 	}
 	return protocol.Table{
 		{Key: "capabilities", Value: capabilities},
-		{Key: "cluster_name", Value: r.env.ClusterName},
+		{Key: "cluster_name", Value: r.env.Editor.Catalog().ClusterName(r.env.ClusterName)},
 		{Key: "copyright", Value: "Copyright (c) the Warren authors"},
 		{Key: "information", Value: "Licensed under the Apache License, Version 2.0"},
 		{Key: "platform", Value: r.env.Platform},

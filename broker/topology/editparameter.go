@@ -83,6 +83,18 @@ func (e *Editor) ProtectVHost(ctx context.Context, vhost string, protected bool,
 	return e.changeVHost(ctx, vhost, durable, func(r *VHostRecord) { r.Protected = protected })
 }
 
+// ClusterNameParameter is the global parameter that names the cluster.
+const ClusterNameParameter = "cluster_name"
+
+// ClusterName is what the cluster was named, or what it is called otherwise.
+func (c *Catalog) ClusterName(otherwise string) string {
+	var name string
+	if p := c.Global(ClusterNameParameter); p != nil && json.Unmarshal(p.Value, &name) == nil {
+		return name
+	}
+	return otherwise
+}
+
 // PutGlobal sets a global parameter to any JSON value.
 func (e *Editor) PutGlobal(ctx context.Context, name string, value any, durable func(error)) (created bool, err error) {
 	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
