@@ -171,6 +171,7 @@ func TestReload(t *testing.T) {
 	file := write(t, dir, "c.conf", "channel_max = 10\nlog.connection.level = info\n")
 	p := run(t, dir, "--ephemeral", "--config", file, "--log-audit", "audit.log")
 	before := p.dial()
+	eventually(t, "the connection is in the log", func() bool { return strings.Contains(p.stdout.String(), "connection open") })
 	write(t, dir, "c.conf", "channel_max = 20\nlog.connection.level = error\nmax_connections = 3\n")
 	if err := os.Rename(filepath.Join(dir, "audit.log"), filepath.Join(dir, "audit.log.1")); err != nil {
 		t.Fatal(err)
