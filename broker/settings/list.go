@@ -17,7 +17,6 @@ var List = []Setting{
 	{Name: "listen_tls", Kind: Addresses, Text: "addresses for AMQP over TLS"},
 	{Name: "management_listen", Kind: Addresses, Default: "127.0.0.1:15672", Text: "addresses for the HTTP API; empty for none"},
 	{Name: "management_listen_tls", Kind: Addresses, Text: "addresses for the HTTP API over TLS"},
-	{Name: "metrics_listen", Kind: Addresses, Default: "127.0.0.1:15692", Text: "address for the metrics"},
 	{Name: "data_dir", Default: "warren-data", Also: []string{"RABBITMQ_MNESIA_BASE", "RABBITMQ_MNESIA_DIR"}, Text: "directory for messages and metadata"},
 	{Name: "ephemeral", Kind: Boolean, Default: "false", Text: "keep nothing on disk"},
 	{Name: "ready_file", Text: "file that appears, complete, when the broker is ready: a line NAME=ADDRESS for each listener"},
@@ -48,7 +47,7 @@ var List = []Setting{
 	{Name: "ssl_options.sni.$name.keyfile", Text: "private key of that certificate"},
 	{Name: "ssl_handshake_timeout", Kind: Number, Default: "5000", Least: 1, Text: "milliseconds that a TLS handshake may take"},
 
-	// The HTTP API and the metrics, by RabbitMQ's keys.
+	// The HTTP API, by RabbitMQ's keys.
 	{Name: "management.tcp.port", Kind: Number, Most: 65535, Text: "port for the HTTP API, with management.tcp.ip"},
 	{Name: "management.tcp.ip", Text: "address for the HTTP API; without it, where there is a port, all interfaces"},
 	{Name: "management.ssl.port", Kind: Number, Most: 65535, Text: "port for the HTTP API over TLS"},
@@ -60,8 +59,6 @@ var List = []Setting{
 	{Name: "management.ssl.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "as ssl_options.fail_if_no_peer_cert"},
 	{Name: "management.path_prefix", Text: "prefix of all paths of the HTTP API"},
 	{Name: "management.load_definitions", Text: "as load_definitions"},
-	{Name: "prometheus.tcp.port", Kind: Number, Most: 65535, Text: "port for the metrics"},
-	{Name: "prometheus.tcp.ip", Text: "address for the metrics; without it, where there is a port, all interfaces"},
 
 	// What an empty broker begins with.
 	{Name: "default_user", Default: "guest", Also: []string{"RABBITMQ_DEFAULT_USER"}, Text: "first user of an empty broker"},

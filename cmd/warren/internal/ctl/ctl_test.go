@@ -232,7 +232,7 @@ func TestPlugins(t *testing.T) {
 		args, says string
 		code       int
 	}{
-		{"enable --offline rabbitmq_management rabbitmq_prometheus", "built in", 0},
+		{"enable --offline rabbitmq_management rabbitmq_random_exchange", "built in", 0},
 		{"enable rabbitmq_mqtt", "does not do what these do: rabbitmq_mqtt", exitUnavailable},
 		{"is_enabled rabbitmq_management", "is enabled", 0},
 		{"is_enabled rabbitmq_mqtt", "is not enabled", exitUnavailable},
