@@ -98,8 +98,12 @@ func (p *peer) send(lane Lane) error {
 	if err != nil {
 		return err
 	}
-	if _, err := stream.Header(); err != nil { // the other side has taken the stream
+	taken, err := stream.Header()
+	if err != nil {
 		return err
+	}
+	if taken == nil { // the other side has refused the stream, and says why
+		return stream.RecvMsg(&[]byte{})
 	}
 	out := &p.lanes[lane]
 	out.set(true)
