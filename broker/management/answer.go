@@ -1,7 +1,6 @@
 package management
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -142,11 +141,13 @@ func (f *failure) write(w http.ResponseWriter) {
 	writeJSON(w, f.status, body)
 }
 
-// writeJSON sends a value as the body of an answer.
+// writeJSON sends a value as the body of an answer, in one piece.
 func writeJSON(w http.ResponseWriter, status int, value any) {
+	data, err := encode(value)
+	if err != nil {
+		bug("an answer cannot be written: %v", err)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(value) // whoever asked is gone
+	_, _ = w.Write(data) // whoever asked may be gone
 }

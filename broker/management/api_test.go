@@ -68,8 +68,9 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"OPTIONS", "/queues/%2F/q", 200, "HEAD, GET, PUT, DELETE, OPTIONS"},
 		{"POST", "/overview", 405, "HEAD, GET, OPTIONS"},
 		{"PATCH", "/queues/%2F/q", 405, "HEAD, GET, PUT, DELETE, OPTIONS"},
-		{"GET", "/nosuch", 404, ""}, {"GET", "/queues/%2F/q/none", 404, ""}, {"GET", "/queues/%zz", 404, ""},
-		{"HEAD", "/overview", 200, ""}, {"GET", "/users/", 200, ""},
+		{"GET", "/nosuch", 404, ""}, {"GET", "/queues/%2F/q/none", 404, ""}, {"GET", "/queues/%zz", 404, "HEAD, GET, OPTIONS"},
+		{"HEAD", "/overview", 200, "HEAD, GET, OPTIONS"}, {"GET", "/users/", 200, "HEAD, GET, OPTIONS"},
+		{"GET", "", 301, ""}, {"GET", "/", 301, ""},
 	} {
 		r := httptest.NewRequest(c.method, "/api/x", nil)
 		r.URL = &url.URL{Path: "/api" + c.path}

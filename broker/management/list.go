@@ -1,6 +1,7 @@
 package management
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -256,6 +257,9 @@ func trimField(value any, paths [][]string) any {
 // whole is an object that is shown as a whole or not at all.
 type whole map[string]any
 
+// writeSize is how much of a list is gathered before it is sent.
+const writeSize = 64 << 10
+
 // write sends the list as it is wanted.
 func (l *list) write(w http.ResponseWriter, status int, query url.Values) error {
 	v, err := readView(query, l.paged)
@@ -277,13 +281,15 @@ func (l *list) write(w http.ResponseWriter, status int, query url.Values) error 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
+	out := bufio.NewWriterSize(w, writeSize)
+	defer out.Flush()
 	if v.page == 0 {
-		l.stream(w, indexes, v.columns)
+		l.stream(out, indexes, v.columns)
 		return nil
 	}
-	fmt.Fprintf(w, `{"filtered_count":%d,"item_count":%d,"items":`, filtered, len(indexes))
-	l.stream(w, indexes, v.columns)
-	fmt.Fprintf(w, `,"page":%d,"page_count":%d,"page_size":%d,"total_count":%d}`, v.page, pages, v.size, len(l.names))
+	fmt.Fprintf(out, `{"filtered_count":%d,"item_count":%d,"items":`, filtered, len(indexes))
+	l.stream(out, indexes, v.columns)
+	fmt.Fprintf(out, `,"page":%d,"page_count":%d,"page_size":%d,"total_count":%d}`, v.page, pages, v.size, len(l.names))
 	return nil
 }
 

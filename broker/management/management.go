@@ -10,15 +10,13 @@
 package management
 
 import (
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -100,7 +98,7 @@ func New(o Options) *Server {
 	s.sampler = newSampler(s)
 	s.http = &http.Server{
 		Handler: http.StripPrefix(o.PathPrefix, audit.Handler(o.Audit, s)), ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
-		MaxHeaderBytes: headerMax,
+		MaxHeaderBytes: headerMax, ErrorLog: log.New(o.Logger, "", 0),
 	}
 	return s
 }
@@ -133,20 +131,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "accept, accept-encoding, origin")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "script-src 'self'; object-src 'self'")
 	path, found := strings.CutPrefix(r.URL.EscapedPath(), "/api")
 	place, values := s.router.find(path)
 	if !found || place == nil {
-		errNotFound.write(w)
+		s.outside(w, r)
 		return
 	}
-	if r.Method == http.MethodOptions {
-		h.Set("Allow", place.allowed())
+	h.Set("Allow", place.allowed())
+	route := place.route(r.Method)
+	switch {
+	case r.Method == http.MethodOptions:
 		w.WriteHeader(http.StatusOK)
 		return
-	}
-	route := place.route(r.Method)
-	if route == nil {
-		h.Set("Allow", place.allowed())
+	case route == nil:
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
@@ -172,6 +170,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// outside answers what is asked about nothing in the API: whether somebody is here, and where to read on.
+func (s *Server) outside(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "", "/", "/index.html":
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, "<!DOCTYPE html>\n<title>%s management</title>\n<p>The management API is at /api, its description at <a href=\"api/openapi.json\">/api/openapi.json</a>.</p>\n", s.Product)
+	case "/api", "/api/", "/api/index.html":
+		http.Redirect(w, r, "/api/openapi.json", http.StatusMovedPermanently)
+	default:
+		errNotFound.write(w)
+	}
+}
+
 // recover keeps a bug in one request from ending the others.
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	if p := recover(); p != nil {
@@ -182,7 +193,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 
 // refuse sends a failure. Whoever is not let in is told how to try.
 func (s *Server) refuse(w http.ResponseWriter, f *failure) {
-	if f.status == http.StatusUnauthorized && f.kind != "not_authorised" {
+	if f.status == http.StatusUnauthorized && f.kind == "" {
 		w.Header().Set("Www-Authenticate", `Basic realm="RabbitMQ Management"`)
 	}
 	if f.kind == "" && f.body == nil {
@@ -207,75 +218,19 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a answer) error 
 	}
 	out := w
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Method != http.MethodHead {
-		h.Set("Content-Encoding", "gzip")
-		z := gzip.NewWriter(w)
-		packed := &gzipped{ResponseWriter: w, z: z}
+		packed := &gzipped{ResponseWriter: w}
 		defer packed.close()
 		out = packed
 	}
 	switch body := a.body.(type) {
 	case *list:
-		err := body.write(out, a.status, r.URL.Query())
-		if err != nil {
-			h.Del("Content-Encoding")
-		}
-		return err
+		return body.write(out, a.status, r.URL.Query())
 	case object:
 		writeJSON(out, a.status, trim(body, readColumns(r.URL.Query())))
 	default:
 		writeJSON(out, a.status, body)
 	}
 	return nil
-}
-
-// gzipped packs what is written. Nothing is packed if nothing was written.
-type gzipped struct {
-	http.ResponseWriter
-	z    *gzip.Writer
-	used bool
-}
-
-// Write implements io.Writer.
-func (g *gzipped) Write(b []byte) (int, error) {
-	g.used = true
-	return g.z.Write(b)
-}
-
-func (g *gzipped) close() {
-	if g.used {
-		_ = g.z.Close() // whoever asked is gone
-	}
-}
-
-var _ io.Writer = (*gzipped)(nil)
-
-// boundedListener accepts only so many connections at a time.
-type boundedListener struct {
-	net.Listener
-	places chan struct{}
-}
-
-// Accept implements net.Listener.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	l.places <- struct{}{}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &placed{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
-}
-
-// placed gives its place back when it is closed.
-type placed struct {
-	net.Conn
-	leave func()
-}
-
-// Close implements net.Conn.
-func (p *placed) Close() error {
-	defer p.leave()
-	return p.Conn.Close()
 }
 
 func bug(format string, values ...any) { panic("management: " + fmt.Sprintf(format, values...)) }
