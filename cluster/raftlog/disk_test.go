@@ -21,8 +21,8 @@ import (
 
 // TestDiskUse writes so much; `make disk` asks for 20 GiB through a store that holds 1 GiB.
 var (
-	through = flag.Int64("through", 256<<20, "how many bytes TestDiskUse writes")
-	holds   = flag.Int64("holds", 32<<20, "how many of them are alive")
+	through = flag.Int64("through", 96<<20, "how many bytes TestDiskUse writes")
+	holds   = flag.Int64("holds", 16<<20, "how many of them are alive")
 	diskDir = flag.String("disk", "", "where, if not in a temporary directory")
 )
 

@@ -219,7 +219,7 @@ func (l *life) step(g int, log oplog.Log) error {
 func TestCrashes(t *testing.T) {
 	var lives sync.WaitGroup
 	var next atomic.Uint64
-	for range runtime.GOMAXPROCS(0) {
+	for range 4 * runtime.GOMAXPROCS(0) { // a life waits more than it works
 		lives.Go(func() {
 			for {
 				n := next.Add(1) - 1
