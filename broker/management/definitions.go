@@ -140,7 +140,7 @@ func (e exported) contents(v *topology.VHost, whole bool) {
 		add("policies", policyObject(p))
 	}
 	v.Queues(func(q *topology.Queue) bool {
-		if q.Lasting() {
+		if !q.Exclusive {
 			add("queues", object{
 				"name": q.Name, "vhost": q.VHost, "type": q.Type, "durable": q.Durable, "auto_delete": q.AutoDelete,
 				"arguments": tableObject(q.Table),
@@ -149,7 +149,7 @@ func (e exported) contents(v *topology.VHost, whole bool) {
 		return true
 	})
 	v.Exchanges(func(x *topology.Exchange) bool {
-		if x.Name != "" && !strings.HasPrefix(x.Name, "amq.") && x.Durable {
+		if x.Name != "" && !strings.HasPrefix(x.Name, "amq.") {
 			o := object{
 				"name": x.Name, "vhost": x.VHost, "type": x.Type, "durable": x.Durable, "auto_delete": x.AutoDelete,
 				"arguments": tableObject(x.Table),
@@ -160,7 +160,7 @@ func (e exported) contents(v *topology.VHost, whole bool) {
 			add("exchanges", o)
 		}
 		x.Outgoing(func(b *topology.Edge) bool {
-			if v.Lasting(b) {
+			if q := v.Queue(b.Destination); b.ToExchange || q != nil && !q.Exclusive {
 				o := (&edge{*b}).object()
 				delete(o, "properties_key")
 				add("bindings", o)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/warrenmq/warren/protocol"
 )
 
 // sortedObjects prints the objects of a list, in an order that does not depend on theirs.
@@ -74,19 +76,28 @@ func TestDefinitionsOfAVHost(t *testing.T) {
 	w.do(201, "PUT", "/queues/one/q", `{"durable":true,"arguments":{"x-max-length":3}}`)
 	w.do(201, "PUT", "/exchanges/one/x", `{"type":"topic","durable":true,"internal":true}`)
 	w.do(201, "PUT", "/exchanges/one/fleeting", `{"type":"topic"}`)
+	c := w.client("guest", "one")
+	for _, m := range []protocol.Method{
+		&protocol.QueueDeclare{Queue: "owned", Exclusive: true}, &protocol.QueueBind{Queue: "owned", Exchange: "fleeting"},
+	} {
+		if _, err := c.call(1, m); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.do(201, "POST", "/bindings/one/e/x/q/q", `{"routing_key":"k"}`)
 	w.do(201, "PUT", "/policies/one/p", `{"pattern":".","definition":{"max-length":1}}`)
 	w.do(204, "PUT", "/vhost-limits/one/max-queues", `{"value":5}`)
 	file := w.do(200, "GET", "/definitions/one", "").body
-	for _, no := range []string{`"vhost"`, "fleeting", "guest"} {
+	for _, no := range []string{`"vhost"`, "owned", "guest"} {
 		if strings.Contains(file, no) {
 			t.Errorf("%s is in %s", no, file)
 		}
 	}
+	c.close()
 	w.do(204, "POST", "/definitions/two", file)
 	two := w.get("/definitions/two").(map[string]any)
-	if len(two["queues"].([]any)) != 1 || len(two["exchanges"].([]any)) != 1 || len(two["bindings"].([]any)) != 1 ||
-		len(two["policies"].([]any)) != 1 || at(two, "limits", "max-queues") != 5.0 || at(two, "exchanges", 0, "internal") != true {
+	if len(two["queues"].([]any)) != 1 || len(two["exchanges"].([]any)) != 2 || len(two["bindings"].([]any)) != 1 ||
+		len(two["policies"].([]any)) != 1 || at(two, "limits", "max-queues") != 5.0 || at(two, "exchanges", 1, "internal") != true {
 		t.Errorf("%v", two)
 	}
 }
