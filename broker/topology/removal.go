@@ -59,7 +59,7 @@ func (r *removal) edge(e *Edge) {
 	if r.seen[e.key] {
 		return
 	}
-	r.drop(e.key, !r.v.Lasting(e))
+	r.drop(e.key, !r.v.lasting(e))
 	source := r.v.Exchange(e.Source)
 	if source == nil || !source.AutoDelete {
 		return
@@ -74,8 +74,8 @@ func (r *removal) edge(e *Edge) {
 	}
 }
 
-// Lasting tells whether a binding survives a restart: both its ends do.
-func (v *VHost) Lasting(e *Edge) bool {
+// lasting tells whether a binding survives a restart: both its ends do.
+func (v *VHost) lasting(e *Edge) bool {
 	source := v.Exchange(e.Source)
 	if source == nil || !source.Durable {
 		return false
