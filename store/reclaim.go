@@ -57,7 +57,10 @@ func (s *Store) reclaim() {
 				continue
 			}
 			err := s.DB.Compact(s.reclaimer.ctx, from, to, false)
-			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pebble.ErrClosed) && !pebble.IsCorruptionError(err) {
+			switch {
+			case err == nil, pebble.IsCorruptionError(err): // what is damaged was named where it was met
+			case errors.Is(err, context.Canceled), errors.Is(err, pebble.ErrClosed), errors.Is(err, pebble.ErrCancelledCompaction):
+			default:
 				s.failure.happened(fmt.Errorf("maintaining the data directory failed: %w", err))
 				return
 			}

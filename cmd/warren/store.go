@@ -122,7 +122,9 @@ func (o *operator) backup(w http.ResponseWriter, r *http.Request) {
 	case o.server.store == nil:
 		err = errors.New("this broker keeps nothing on disk")
 	default:
-		err = o.server.store.Checkpoint(to)
+		if err = o.server.store.Checkpoint(to); err == nil {
+			err = os.Chmod(to, 0o750) // like the original
+		}
 	}
 	if err != nil {
 		w.Header().Set("Content-Type", "application/json")
