@@ -3,7 +3,6 @@ package management
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -105,15 +104,4 @@ func (p *place) route(method string) *route {
 		method = http.MethodGet
 	}
 	return p.methods[method]
-}
-
-// paths lists the paths of the routes, each once, in order.
-func (t *router) paths() []string {
-	var list []string
-	for i := range t.routes {
-		if !slices.Contains(list, t.routes[i].path) {
-			list = append(list, t.routes[i].path)
-		}
-	}
-	return list
 }

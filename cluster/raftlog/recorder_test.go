@@ -224,11 +224,10 @@ func (r *recorder) readAll() error {
 
 // oracle is what the world outside has been told: it must stay true. One for all groups.
 type oracle struct {
-	mu     sync.Mutex
-	last   map[[2]int]uint32     // the newest confirmed number, by group and producer
-	gone   map[int]map[name]bool // settled
-	ended  bool                  // the crash has happened: nothing counts any more
-	notify []*recorder
+	mu    sync.Mutex
+	last  map[[2]int]uint32     // the newest confirmed number, by group and producer
+	gone  map[int]map[name]bool // settled
+	ended bool                  // the crash has happened: nothing counts any more
 }
 
 func newOracle() *oracle {

@@ -48,13 +48,13 @@ func TestAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "publishers are told", func() bool {
-		for !c.Acked() { // it came before the alarm, or is held back
+		if !c.Acked() { // it came before the alarm, or is held back
 			select {
 			case b := <-blocked:
 				return b.Active && b.Reason == "low on disk"
 			default:
+				return false
 			}
-			return false
 		}
 		c, err = ch.PublishWithDeferredConfirm("", "q", true, false, amqp.Publishing{Body: []byte("meanwhile"), DeliveryMode: amqp.Persistent})
 		return err != nil

@@ -177,6 +177,7 @@ func TestRecoverRedelivers(t *testing.T) {
 	ds := c.consume(q)
 	c.nextBodies(ds, 3)
 	c.must(c.Ack(1, false), "basic.ack")
+	//lint:ignore SA1019 clients still use it
 	c.must(c.Recover(true), "basic.recover")
 	for _, want := range []string{"1", "2"} {
 		d := c.next(ds)
@@ -189,6 +190,7 @@ func TestRecoverRedelivers(t *testing.T) {
 
 func TestRecoverWithoutRequeueIsNotImplemented(t *testing.T) {
 	t.Parallel()
+	//lint:ignore SA1019 clients still use it
 	wantRefusal(t, connect(t).Recover(false), amqp.NotImplemented, "requeue=false")
 }
 

@@ -207,11 +207,13 @@ func (a *admin) explain(err error) error {
 	var f *failure
 	switch {
 	case errors.As(err, &r) && r.status == http.StatusNotFound:
-		return fmt.Errorf("Not found: %s", or(r.reason, "there is no such object")) //nolint:staticcheck // RabbitMQ's words
+		//lint:ignore ST1005 RabbitMQ's words
+		return fmt.Errorf("Not found: %s", or(r.reason, "there is no such object"))
 	case errors.As(err, &r):
 		return fmt.Errorf("%s: %s", or(r.title, "bad_request"), r.Error())
 	case errors.As(err, &f) && f.code == exitData:
-		return fmt.Errorf("Access refused: %s", f.text) //nolint:staticcheck // RabbitMQ's words
+		//lint:ignore ST1005 RabbitMQ's words
+		return fmt.Errorf("Access refused: %s", f.text)
 	}
 	return err
 }

@@ -42,7 +42,8 @@ func decoded(text string) (any, error) {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return nil, fmt.Errorf("Could not parse JSON:\n  %s", text) //nolint:staticcheck // RabbitMQ's words
+		//lint:ignore ST1005 RabbitMQ's words
+		return nil, fmt.Errorf("Could not parse JSON:\n  %s", text)
 	}
 	return value, nil
 }

@@ -66,7 +66,8 @@ func parse(args []string) (o options, rest []string, err error) {
 		}
 	}
 	if len(invalid) > 0 {
-		return o, rest, fmt.Errorf("Invalid options for this command:\n%s", strings.Join(invalid, ", ")) //nolint:staticcheck // RabbitMQ's words
+		//lint:ignore ST1005 RabbitMQ's words
+		return o, rest, fmt.Errorf("Invalid options for this command:\n%s", strings.Join(invalid, ", "))
 	}
 	return o, rest, o.check()
 }
