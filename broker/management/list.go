@@ -139,8 +139,12 @@ func (l *list) choose(v *view) []int {
 	return indexes
 }
 
-// order sorts by a field; objects are made for that and dropped again.
+// order sorts by a field; unless that is the name, objects are made for it and dropped again.
 func (l *list) order(indexes []int, field []string) {
+	if len(field) == 1 && field[0] == "name" {
+		slices.SortStableFunc(indexes, func(a, b int) int { return strings.Compare(l.names[a], l.names[b]) })
+		return
+	}
 	keys := make(map[int]any, len(indexes))
 	for part := range slices.Chunk(slices.Clone(indexes), chunk) {
 		for i, o := range l.show(part) {
