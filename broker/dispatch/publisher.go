@@ -181,6 +181,7 @@ func (p *Publisher) FlushCounts() {
 		}
 		if k.shared != nil {
 			k.shared.Add(&stats.Counts{stats.PublishIn: k.in, stats.PublishOut: k.out})
+			p.Board.Flow.Routed.Add(k.out)
 		}
 		k.in, k.out = 0, 0
 	}

@@ -170,7 +170,7 @@ func (s *Server) addQueueStats(o object, q *topology.Queue, i *queue.Info, a age
 		o[name+"_details"] = details(v, a.lengths, at)
 	}
 	o["consumers"] = i.Consumers
-	o["memory"] = machineBytes(i)
+	o["memory"] = i.MemoryBytes()
 	o["reductions"], o["reductions_details"] = 0, object{"rate": float(0)}
 	s.addIdleSince(o, v)
 	if c := queueCounts(&i.Stats); c != (stats.Counts{}) {
@@ -232,12 +232,6 @@ func addQuorumStats(o object, node string, i *queue.Info) {
 		}
 	}
 	o["messages_by_priority"], o["messages_active_priorities"] = byPriority, active
-}
-
-// machineBytes is about what a queue takes of the memory: bodies are not there but in the log and its cache.
-func machineBytes(i *queue.Info) uint64 {
-	const empty, consumer, unacked = 1 << 10, 512, 16
-	return empty + consumer*uint64(i.Consumers) + unacked*i.Unacked + i.Ready
 }
 
 // sessions gives the open connections by their number.

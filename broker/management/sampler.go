@@ -288,7 +288,7 @@ func (s *sampler) sampleConnections(now int64, open []connected) {
 func (s *sampler) sampleNode(now int64) {
 	memory, _ := limits.ResidentMemory() // what cannot be measured is 0
 	free, _, _ := limits.DiskSpace(s.server.DataDir)
-	files, sockets := openFiles()
+	files, sockets := limits.OpenFiles()
 	s.node.Sample(now, func(record func(string, []int64)) {
 		record(thisNode, []int64{int64(memory), int64(free), int64(files), int64(sockets)})
 	})

@@ -14,6 +14,12 @@ type Info struct {
 	Open                     int // consumers that have room for a message now
 }
 
+// MemoryBytes is about what a queue takes of the memory: bodies are not there but in the log and its cache.
+func (i *Info) MemoryBytes() uint64 {
+	const empty, consumer, unacked = 1 << 10, 512, 16
+	return empty + consumer*uint64(i.Consumers) + unacked*i.Unacked + i.Ready
+}
+
 // ConsumerKey names a consumer.
 type ConsumerKey struct {
 	Session  SessionKey

@@ -68,7 +68,7 @@ func (w *writer) take(o *outlet, from, to uint64, a *ack) {
 			w.settle(c, number, number+uint64(n)-1, a)
 			o.sent -= n
 			if a.method == protocol.BasicAckID {
-				w.count(o, stats.Ack, n)
+				w.countOf(c, stats.Ack, n)
 			}
 			if skip+n >= 64 {
 				return

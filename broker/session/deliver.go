@@ -125,9 +125,9 @@ func (w *writer) hand(c *consumer, e *group.Event) {
 	first := o.next
 	o.next += uint64(e.Count)
 	c.seen = e.Number + uint64(e.Count) - 1
-	w.count(o, c.handedOver(e.NoAck), int(e.Count))
+	w.countOf(c, c.handedOver(e.NoAck), int(e.Count))
 	if e.Redelivered {
-		w.count(o, stats.Redeliver, int(e.Count))
+		w.countOf(c, stats.Redeliver, int(e.Count))
 	}
 	if e.NoAck {
 		return

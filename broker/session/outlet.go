@@ -43,6 +43,7 @@ type consumer struct {
 	outlet    *outlet
 	queue     uint64
 	name      string // of the queue
+	queueType stats.QueueType
 	group     uint64
 	prefix    protocol.DeliverPrefix
 	noAck     bool

@@ -10,6 +10,7 @@ import (
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -24,10 +25,11 @@ type reader struct {
 	acks     []ack    // of the order being gathered
 	settled  bool     // the groups have been told of all acks before
 	partial  []*channel
-	counted  []*channel // published in this burst
-	kept     int        // bytes kept for parked channels
-	deadline time.Time  // for the next octets; zero: none
-	armed    bool       // the socket knows deadline
+	counted  []*channel  // published in this burst
+	sizes    stats.Sizes // of what was published in this burst
+	kept     int         // bytes kept for parked channels
+	deadline time.Time   // for the next octets; zero: none
+	armed    bool        // the socket knows deadline
 
 	door      *dispatch.Door // of the publisher half
 	publisher *dispatch.Publisher

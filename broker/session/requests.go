@@ -67,7 +67,7 @@ func prefetch(own, all uint16) uint32 {
 
 func (w *writer) newConsumer(o *outlet, q *topology.Queue) *consumer {
 	w.numbers++
-	c := &consumer{id: w.numbers, outlet: o, queue: q.ID, name: q.Name, group: q.Group}
+	c := &consumer{id: w.numbers, outlet: o, queue: q.ID, queueType: stats.QueueTypeOf(q.Type), name: q.Name, group: q.Group}
 	w.consumers[c.id] = c
 	c.window = uint32(max(windowLeast, min(windowMost, windowsSum/len(w.consumers))))
 	return c
@@ -157,7 +157,7 @@ func (w *writer) gotNothing(o *outlet, c *consumer, e *group.Event) {
 	switch {
 	case e.Kind == queue.Got:
 	case e.Outcome == queue.Empty:
-		w.count(o, stats.GetEmpty, 1)
+		w.countOf(c, stats.GetEmpty, 1)
 		w.reply(o.number, &protocol.BasicGetEmpty{})
 	case e.Outcome == queue.SingleActive:
 		w.refuseMethod(o, protocol.ResourceLocked("cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not supported by <<\"quorum\">> queues with single active consumer", c.name, w.vhost), protocol.BasicGetID)

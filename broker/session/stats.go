@@ -88,6 +88,7 @@ func (r *reader) count(c *channel, route *routing.Route) {
 		r.counted = append(r.counted, c)
 	}
 	c.counts[stats.Publish]++
+	r.sizes.Note(len(c.content.body))
 	if route.Unroutable {
 		if c.content.Mandatory {
 			c.counts[stats.ReturnUnroutable]++
@@ -104,13 +105,15 @@ func (r *reader) flushCounts() {
 		c.counted = false
 		c.tally.Add(&c.counts)
 		r.totals.Add(&c.counts)
-		c.counts = stats.Counts{}
 		if c.confirm {
+			r.env.Registry.Board.Flow.WantConfirm.Add(c.counts[stats.Publish])
 			c.tally.numbered.Store(c.next - c.base - 1)
 		}
+		c.counts = stats.Counts{}
 	}
 	if len(r.counted) > 0 {
 		r.publisher.FlushCounts()
+		r.env.Registry.Board.Flow.Sizes.Take(&r.sizes)
 	}
 	clear(r.counted)
 	r.counted = r.counted[:0]
@@ -120,6 +123,13 @@ func (r *reader) flushCounts() {
 func (w *writer) count(o *outlet, kind stats.Kind, n int) {
 	w.mark(o)
 	o.counts[kind] += uint64(n)
+}
+
+// countOf notes messages of a consumer, by the type of its queue too.
+func (w *writer) countOf(c *consumer, kind stats.Kind, n int) {
+	w.count(c.outlet, kind, n)
+	w.byType[c.queueType][kind] += uint64(n)
+	w.typed |= 1 << c.queueType
 }
 
 // mark notes that a channel has something new to show.
@@ -147,6 +157,13 @@ func (w *writer) flushCounts() {
 	}
 	clear(w.counted)
 	w.counted = w.counted[:0]
+	for t := range stats.QueueTypes {
+		if w.typed&(1<<t) != 0 {
+			w.env.Registry.Board.Flow.ByType[t].Add(&w.byType[t])
+			w.byType[t] = stats.Counts{}
+		}
+	}
+	w.typed = 0
 }
 
 // handedOver is the kind of delivery that a consumer gets.

@@ -6,6 +6,7 @@ import (
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -21,8 +22,10 @@ type writer struct {
 	consumers map[uint32]*consumer
 	numbers   uint32 // consumers and requests given out
 	requests  map[uint32]func(group.Event)
-	touched   []*outlet         // with confirms to be sent
-	counted   []*outlet         // with counts to be shown
+	touched   []*outlet // with confirms to be sent
+	counted   []*outlet // with counts to be shown
+	byType    [stats.QueueTypes]stats.Counts
+	typed     uint8             // the types of byType with counts to be shown, a bit each
 	seen      *topology.Catalog // what tracing is true of
 	tracing   bool
 	thirsty   []*consumer // whose window is to be renewed

@@ -76,6 +76,7 @@ type Churn struct {
 // Board is where the counts of a node are added up. It is safe for concurrent use.
 type Board struct {
 	Churn Churn
+	Flow  Flow
 
 	mu        sync.Mutex // guards what follows
 	vhosts    map[string]*Shared

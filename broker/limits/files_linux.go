@@ -1,4 +1,4 @@
-package management
+package limits
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// openFiles counts the process's open files, and the sockets among them.
-func openFiles() (files, sockets int) {
+// OpenFiles counts the process's open files, and the sockets among them.
+func OpenFiles() (files, sockets int) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
 		return 0, 0
@@ -25,8 +25,8 @@ func openFiles() (files, sockets int) {
 	return len(names), sockets
 }
 
-// openFilesMax is how many files the process may open.
-func openFilesMax() uint64 {
+// OpenFilesMax is how many files the process may open.
+func OpenFilesMax() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 0
