@@ -90,6 +90,8 @@ pytest() {
 
 run_python_tutorials() { pytest test_tutorials_blocking.py test_tutorials_select.py; }
 
+run_python_management() { pytest test_management.py; }
+
 run_celery() { pytest test_kombu.py test_celery.py; }
 
 # number WORD FILE prints the number before the word in pytest's closing line.

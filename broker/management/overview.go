@@ -248,6 +248,12 @@ func (s *Server) mechanisms() []object {
 	}
 }
 
+// erlangParts are parts of RabbitMQ's memory that clients expect to be named, and that are nothing here.
+var erlangParts = []string{
+	"atom", "metadata_store", "metadata_store_ets", "mnesia", "msg_index", "other_ets", "quorum_ets", "quorum_queue_dlx_procs",
+	"stream_queue_coordinator_procs", "stream_queue_replica_reader_procs",
+}
+
 // memoryParts is what Go knows of the process's memory. Bytes.
 func memoryParts() (parts map[string]uint64, total uint64) {
 	var m runtime.MemStats
@@ -261,6 +267,9 @@ func memoryParts() (parts map[string]uint64, total uint64) {
 		"connection_other": m.StackInuse, "queue_procs": 0, "quorum_queue_procs": 0, "stream_queue_procs": 0, "plugins": 0,
 		"metrics": m.BuckHashSys, "mgmt_db": 0, "other_proc": m.MSpanInuse + m.MCacheInuse, "other_system": m.OtherSys + m.GCSys,
 		"allocated_unused": m.HeapIdle - m.HeapReleased, "reserved_unallocated": m.HeapReleased,
+	}
+	for _, name := range erlangParts {
+		parts[name] = 0
 	}
 	return parts, resident
 }
