@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/listen"
 	"github.com/warrenmq/warren/broker/management"
+	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
@@ -38,11 +40,14 @@ type Broker struct {
 	env        atomic.Pointer[session.Env] // of connections to come
 	registry   *session.Registry
 	alarms     limits.Alarms
-	running    context.Context // ends when the broker does
+	bounds     atomic.Pointer[[2]uint64] // of memory and disk
+	running    context.Context           // ends when the broker does
 	stop       context.CancelFunc
 	listeners  []*listen.Listener
 	webs       []*listen.Listener // of the HTTP API
+	meters     []*listen.Listener // for Prometheus
 	management *management.Server
+	metrics    *metrics.Server
 	sessions   sync.WaitGroup
 	closing    atomic.Bool
 
@@ -102,7 +107,10 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.listen(ctx); err != nil {
 		return err
 	}
-	return b.startHTTP(ctx)
+	if err := b.startHTTP(ctx); err != nil {
+		return err
+	}
+	return b.startMetrics(ctx)
 }
 
 // bootstrap gives an empty broker its first vhost and user. A password is hashed only then: that takes its time.
@@ -269,7 +277,7 @@ func (b *Broker) Addr() net.Addr { return b.listeners[0].Addr() }
 
 // Listener is an address that the broker listens on.
 type Listener struct {
-	Protocol string // amqp, amqp/ssl, http or https
+	Protocol string // amqp, amqp/ssl, http, https, http/prometheus or https/prometheus
 	Addr     net.Addr
 	Expiry   time.Time // of the first certificate to end; zero without TLS
 }
@@ -287,6 +295,7 @@ func (b *Broker) Listeners() (list []Listener) {
 	}
 	add(b.listeners, "amqp", "amqp/ssl")
 	add(b.webs, "http", "https")
+	add(b.meters, "http/prometheus", "https/prometheus")
 	return list
 }
 
@@ -306,6 +315,7 @@ func (b *Broker) Reload(c Config) error {
 	env := *b.env.Load()
 	globalQoS := env.GlobalQoS
 	env.Settings = c.Session
+	b.bounds.Store(&[2]uint64{c.MemoryLimit, c.DiskFreeLimit})
 	env.GlobalQoS, env.ClusterName = globalQoS, b.config.ClusterName
 	env.Authority.SetLoopbackOnly(c.LoopbackOnly)
 	env.Authority.SetLimits(c.LoginLimits)
@@ -324,8 +334,11 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	b.stop()
-	for _, l := range append(b.listeners, b.webs...) {
+	for _, l := range slices.Concat(b.listeners, b.webs, b.meters) {
 		_ = l.Close()
+	}
+	if b.metrics != nil {
+		_ = b.metrics.Close()
 	}
 	if b.management != nil {
 		_ = b.management.Close()

@@ -12,6 +12,7 @@ import (
 	"github.com/warrenmq/warren/broker/audit"
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/listen"
+	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -29,6 +30,14 @@ type Config struct {
 	Management []listen.Spec
 	// ManagementPrefix stands before all paths of the HTTP API, on these addresses. Default: none.
 	ManagementPrefix string
+	// Metrics are the addresses for Prometheus. Default: none.
+	Metrics []listen.Spec
+	// MetricsIfFree lets the broker go on without them if their address is taken: nobody has asked for it.
+	MetricsIfFree bool
+	// MetricsSettings say what Prometheus gets.
+	MetricsSettings metrics.Settings
+	// Storage tells Prometheus what the disk has to do. Default: nothing is told.
+	Storage func() metrics.Storage
 	// Node is this node's id. Default 1.
 	Node uint64
 	// NodeName is how the node is called. Default warren@localhost.
@@ -84,6 +93,8 @@ type Config struct {
 	// Permit says which of RabbitMQ's deprecated features may be used, by name; what it does not name is as in RabbitMQ.
 	Permit map[string]bool
 
+	// OwnVersion is Warren's, for Prometheus. Default: none.
+	OwnVersion string
 	// LogFiles, ConfigFiles and Settings are shown by the HTTP API; Settings without secrets. Default: none.
 	LogFiles, ConfigFiles []string
 	Settings              func() map[string]string
@@ -112,7 +123,7 @@ const CompatibleVersion = "4.3.6"
 // Validate fills in defaults and refuses what cannot be.
 func (c *Config) Validate() error {
 	c.setDefaults()
-	for _, l := range append(slices.Clone(c.Listeners), c.Management...) {
+	for _, l := range slices.Concat(c.Listeners, c.Management, c.Metrics) {
 		if _, _, err := net.SplitHostPort(l.Address); err != nil {
 			return fmt.Errorf("listen address %q: %w", l.Address, err)
 		}

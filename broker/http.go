@@ -9,6 +9,7 @@ import (
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/listen"
 	"github.com/warrenmq/warren/broker/management"
+	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -45,15 +46,51 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 	if len(b.webs) > 0 {
 		b.sessions.Go(func() { b.management.Sample(b.running) })
 	}
-	for _, l := range b.webs {
+	b.serveHTTP(b.webs, "the management API", b.management.Serve)
+	return nil
+}
+
+// serveHTTP lets a server answer what comes to listeners.
+func (b *Broker) serveHTTP(listeners []*listen.Listener, what string, serve func(net.Listener) error) {
+	for _, l := range listeners {
 		ready := &readyListener{Listener: l, conns: make(chan net.Conn), ended: b.running.Done()}
 		b.sessions.Go(func() { b.prepare(ready) })
 		b.sessions.Go(func() {
-			if err := b.management.Serve(ready); err != nil && !errors.Is(err, net.ErrClosed) {
-				c.Logger.Error().Err(err).Msg("the management API has ended")
+			if err := serve(ready); err != nil && !errors.Is(err, net.ErrClosed) {
+				b.config.Logger.Error().Err(err).Msg(what + " has ended")
 			}
 		})
 	}
+}
+
+// startMetrics opens the addresses for Prometheus.
+func (b *Broker) startMetrics(ctx context.Context) error {
+	c := &b.config
+	for _, spec := range c.Metrics {
+		l, err := listen.Open(ctx, spec)
+		switch {
+		case err != nil && c.MetricsIfFree:
+			c.Logger.Warn().Err(err).Msg("there are no metrics for Prometheus: their address is taken")
+			continue
+		case err != nil:
+			return err
+		}
+		b.meters = append(b.meters, l)
+		c.Logger.Info().Msgf("started metrics listener on %s", l.Addr())
+	}
+	if len(b.meters) == 0 {
+		return nil
+	}
+	b.bounds.Store(&[2]uint64{c.MemoryLimit, c.DiskFreeLimit})
+	b.metrics = metrics.New(metrics.Options{
+		Catalog: b.editor.Catalog, Registry: b.registry, Alarms: &b.alarms, Groups: b.groups.list, Authority: b.env.Load().Authority,
+		Storage: c.Storage, Settings: c.MetricsSettings, Logger: c.area("default"),
+		Limits: func() (memory, disk uint64) { now := b.bounds.Load(); return now[0], now[1] },
+		Identity: metrics.Identity{
+			Node: c.NodeName, Cluster: c.ClusterName, Version: c.Session.Version, Own: c.OwnVersion, DataDir: c.DataDir, Started: time.Now(),
+		},
+	})
+	b.serveHTTP(b.meters, "the server for Prometheus", b.metrics.Serve)
 	return nil
 }
 

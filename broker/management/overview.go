@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/warrenmq/warren/broker/limits"
@@ -145,7 +146,7 @@ func (s *Server) listeners() []object {
 		host, port := hostPort(l.Addr)
 		list = append(list, object{
 			"node": s.Node, "protocol": l.Protocol, "ip_address": host, "port": port, "socket_opts": object{},
-			"tls": l.Protocol == "amqp/ssl" || l.Protocol == "https",
+			"tls": l.Protocol == "amqp/ssl" || strings.HasPrefix(l.Protocol, "https"),
 		})
 	}
 	return list

@@ -56,7 +56,7 @@ func ReadFlags(args []string) (values map[string]string, rest []string, err erro
 
 // common are the settings that --help explains.
 var common = []string{
-	"config", "listen", "listen_tls", "management_listen", "data_dir", "ephemeral", "ready_file",
+	"config", "listen", "listen_tls", "management_listen", "metrics_listen", "data_dir", "ephemeral", "ready_file",
 	"ssl_options.certfile", "ssl_options.keyfile", "default_user", "default_pass", "load_definitions",
 	"log.console.level", "log.console.formatter",
 }

@@ -20,6 +20,7 @@ type applier struct {
 	cached   int                             // bytes in it
 	index    uint64                          // applied
 	term     uint64
+	progress progress
 	compaction
 	list    []oplog.Entry
 	batches []oplog.Batch
@@ -55,6 +56,8 @@ func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
 	a.cache = cache
 	if head != nil {
 		a.index, a.term = head.Index, head.Term
+		a.progress.committed.Store(head.Index)
+		a.progress.applied.Store(head.Index)
 	}
 	return a
 }
@@ -68,6 +71,9 @@ func (a *applier) reckon(head *entries.Head) {
 
 // push hands in committed entries; responses are for raft once they have been applied.
 func (a *applier) push(list []*raftpb.Entry, responses []*raftpb.Message) {
+	if n := len(list); n > 0 {
+		a.progress.committed.Store(list[n-1].GetIndex())
+	}
 	a.add(task{entries: list, responses: responses})
 }
 
@@ -121,6 +127,9 @@ func (a *applier) carryOut(t *task) {
 		return
 	}
 	bytes := a.apply(t.entries)
+	a.progress.applied.Store(a.index)
+	a.progress.entries.Add(uint64(len(t.entries)))
+	a.progress.bytes.Add(uint64(bytes))
 	a.member.landed(bytes)
 	a.member.worker.answered([]step{{member: a.member, messages: t.responses}})
 	a.since += bytes
@@ -182,6 +191,7 @@ func (a *applier) read(s oplog.Span) ([]byte, error) {
 	b, ok := a.cache.Get(s.Index)
 	if !ok {
 		var err error
+		a.progress.coldReads.Add(1)
 		if b, err = a.member.entries.Bytes(s.Index); err != nil {
 			a.member.damaged(err)
 			return nil, err

@@ -69,6 +69,7 @@ var rooms = []room{
 		" broker/audit broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
 	{"broker/management", "protocol broker/queue broker/matching broker/topology broker/stats broker/audit broker/auth" +
 		" broker/limits broker/usage broker/group broker/dispatch broker/session", engines},
+	{"broker/metrics", "protocol broker/queue broker/topology broker/stats broker/auth broker/limits broker/group broker/dispatch broker/session", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
 	{"broker/brokertest", "broker broker/limits broker/listen", engines},
 

@@ -13,6 +13,7 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/listen"
+	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/settings"
 	"github.com/warrenmq/warren/broker/topology"
@@ -46,7 +47,15 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 		return c, err
 	}
 	c.ManagementPrefix = v.Text("management.path_prefix")
-	c.Management, err = managementListeners(v, failed)
+	if c.Management, err = webListeners(v, &managementKeys, failed); err != nil {
+		return c, err
+	}
+	c.MetricsSettings = metrics.Settings{
+		Path: "/" + strings.Trim(v.Text("prometheus.path"), "/"), PerObject: v.Boolean("prometheus.return_per_object_metrics"),
+		Authenticate: v.Boolean("prometheus.authentication.enabled"),
+	}
+	c.Metrics, err = webListeners(v, &metricsKeys, failed)
+	c.MetricsIfFree = !v.Said("metrics_listen") && !v.Said("metrics_listen_tls") && !saidAny(v, "prometheus.tcp") && !saidAny(v, "prometheus.ssl")
 	return c, err
 }
 
@@ -171,19 +180,27 @@ func listeners(v *settings.Values, failed func(error)) (list []listen.Spec, err 
 	return list, nil
 }
 
-// managementListeners are the addresses for the HTTP API.
-func managementListeners(v *settings.Values, failed func(error)) (list []listen.Spec, err error) {
+// webKeys are the settings of a listener for HTTP: ours, RabbitMQ's KIND.tcp and KIND.ssl, and RabbitMQ's ports.
+type webKeys struct{ ours, kind, port, secure string }
+
+var (
+	managementKeys = webKeys{"management_listen", "management", "15672", "15671"}
+	metricsKeys    = webKeys{"metrics_listen", "prometheus", "15692", "15691"}
+)
+
+// webListeners are the addresses for the HTTP API, or for Prometheus.
+func webListeners(v *settings.Values, keys *webKeys, failed func(error)) (list []listen.Spec, err error) {
 	timeout := milliseconds(v.Number("ssl_handshake_timeout"))
-	for _, address := range webAddresses(v, "management_listen", "management.tcp", "15672") {
+	for _, address := range webAddresses(v, keys.ours, keys.kind+".tcp", keys.port) {
 		list = append(list, listen.Spec{Address: address, PrepareTimeout: timeout})
 	}
-	secure := webAddresses(v, "management_listen_tls", "management.ssl", "15671")
+	secure := webAddresses(v, keys.ours+"_tls", keys.kind+".ssl", keys.secure)
 	if len(secure) == 0 {
 		return list, nil
 	}
 	own := "ssl_options"
-	if v.Said("management.ssl.certfile") {
-		own = "management.ssl"
+	if v.Said(keys.kind + ".ssl.certfile") {
+		own = keys.kind + ".ssl"
 	}
 	certificates, err := certificates(v, own, failed)
 	for _, address := range secure {
@@ -198,13 +215,19 @@ func webAddresses(v *settings.Values, ours, kind, port string) []string {
 	switch {
 	case v.Said(ours):
 		return v.Addresses(ours)
-	case v.Said(kind+".port") || v.Said(kind+".ip"):
+	case saidAny(v, kind):
 		if said := v.Text(kind + ".port"); said != "" {
 			port = said
 		}
 		return []string{net.JoinHostPort(v.Text(kind+".ip"), port)}
-	case kind == "management.tcp" && (v.Said("management.ssl.port") || v.Said("management.ssl.ip")):
+	}
+	switch base, plain := strings.CutSuffix(kind, ".tcp"); {
+	case plain && saidAny(v, base+".ssl"):
 		return nil // over TLS only
+	case kind == "prometheus.tcp" && v.Text("prometheus.tcp.listener") == "none":
+		return nil
+	case kind == "prometheus.tcp" && v.Said("prometheus.tcp.listener"):
+		return []string{net.JoinHostPort(v.Text("prometheus.tcp.listener"), port)}
 	}
 	list := v.Addresses(ours)
 	if ports := v.Addresses("listen"); v.Said("listen") && !slices.ContainsFunc(ports, func(a string) bool { return !strings.HasSuffix(a, ":0") }) {
@@ -215,6 +238,9 @@ func webAddresses(v *settings.Values, ours, kind, port string) []string {
 	}
 	return list
 }
+
+// saidAny tells whether somebody says where a listener of RabbitMQ's is.
+func saidAny(v *settings.Values, kind string) bool { return v.Said(kind+".port") || v.Said(kind+".ip") }
 
 // addresses gives those of a setting of ours, or of RabbitMQ's listeners.KIND.$name. A node_port is what RABBITMQ_NODE_PORT
 // makes of the port of listeners.tcp.
@@ -243,7 +269,7 @@ func addresses(v *settings.Values, ours, theirs string, plain bool) (list []stri
 // versions of TLS by their names in a file.
 var versions = map[string]uint16{"tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
 
-// certificates are those of ssl_options, or of management.ssl.
+// certificates are those of ssl_options, of management.ssl, or of prometheus.ssl.
 func certificates(v *settings.Values, from string, failed func(error)) (*listen.Certificates, error) {
 	identity := listen.Identity{
 		Pair:        listen.Pair{Cert: v.Text(from + ".certfile"), Key: v.Text(from + ".keyfile")},

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/settings"
 	"github.com/warrenmq/warren/cluster/raftlog"
 	"github.com/warrenmq/warren/store"
@@ -105,6 +109,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	config.OwnVersion = strings.TrimPrefix(version(), "warren ")
 	config.Logger, config.Area, config.Audit = &s.logger, s.journal.Area, s.journal.audit
 	config.Fatal, config.ConfigFiles, config.LogFiles, config.Settings = s.fatal, s.values.Files, s.journal.names, s.shown
 	if file := definitions(s.values); file != "" {
@@ -168,7 +173,10 @@ func (s *server) listeners() (list []listener) {
 }
 
 // readyNames are the names of listeners in a ready file, by their protocols.
-var readyNames = map[string]string{"amqp": "AMQP", "amqp/ssl": "AMQPS", "http": "HTTP", "https": "HTTPS"}
+var readyNames = map[string]string{
+	"amqp": "AMQP", "amqp/ssl": "AMQPS", "http": "HTTP", "https": "HTTPS",
+	"http/prometheus": "METRICS", "https/prometheus": "METRICSS",
+}
 
 // writeWhole makes a file appear with all it holds.
 func writeWhole(file, text string) error {
@@ -255,5 +263,20 @@ func (s *server) openStore(ctx context.Context, dir string, config *broker.Confi
 	})
 	s.closeAll = append(s.closeAll, host.Close)
 	config.Meta, config.Log = metadata, host
+	config.Storage = func() metrics.Storage { return usage(opened, host) }
 	return nil
+}
+
+// usage is what the disk has to do, for Prometheus.
+func usage(s *store.Store, host *raftlog.Host) metrics.Storage {
+	u := s.Usage()
+	m := metrics.Storage{
+		Syncs: u.Syncs, SyncSeconds: u.SyncSeconds, LogBytes: u.LogBytes, Written: u.Written, DiskBytes: u.DiskBytes,
+		HeldBytes: uint64(max(host.HeldBytes(), 0)),
+	}
+	for _, p := range host.Progress() {
+		m.Groups = append(m.Groups, metrics.GroupProgress(p))
+	}
+	slices.SortFunc(m.Groups, func(a, b metrics.GroupProgress) int { return cmp.Compare(a.Group, b.Group) })
+	return m
 }

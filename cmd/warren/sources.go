@@ -28,7 +28,7 @@ func containerSources() settings.Sources {
 		host = "localhost"
 	}
 	s.Defaults = map[string]string{
-		"config_dir": "/etc/rabbitmq/conf.d", "listen": ":5672", "management_listen": ":15672",
+		"config_dir": "/etc/rabbitmq/conf.d", "listen": ":5672", "management_listen": ":15672", "metrics_listen": ":15692",
 		"data_dir": "/var/lib/rabbitmq/mnesia", "node_name": "rabbit@" + host,
 	}
 	if os.Getenv("RABBITMQ_SSL_CERTFILE") != "" {

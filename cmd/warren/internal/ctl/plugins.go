@@ -14,10 +14,10 @@ const pluginsGroup = "Plugin Management"
 // builtIn are RabbitMQ's plugins whose work Warren does without being asked, and what others there are that it knows of.
 var (
 	builtIn = strings.Fields("rabbitmq_consistent_hash_exchange rabbitmq_delayed_message_exchange rabbitmq_management rabbitmq_management_agent " +
-		"rabbitmq_message_deduplication rabbitmq_random_exchange rabbitmq_recent_history_exchange rabbitmq_web_dispatch")
+		"rabbitmq_message_deduplication rabbitmq_prometheus rabbitmq_random_exchange rabbitmq_recent_history_exchange rabbitmq_web_dispatch")
 	notThere = strings.Fields("rabbitmq_amqp1_0 rabbitmq_auth_backend_cache rabbitmq_auth_backend_http rabbitmq_auth_backend_internal_loopback " +
 		"rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl rabbitmq_event_exchange rabbitmq_exchange_federation " +
-		"rabbitmq_federation rabbitmq_federation_management rabbitmq_jms_topic_exchange rabbitmq_mqtt rabbitmq_peer_discovery_k8s rabbitmq_prometheus " +
+		"rabbitmq_federation rabbitmq_federation_management rabbitmq_jms_topic_exchange rabbitmq_mqtt rabbitmq_peer_discovery_k8s " +
 		"rabbitmq_queue_federation rabbitmq_sharding rabbitmq_shovel rabbitmq_shovel_management rabbitmq_stomp rabbitmq_stream rabbitmq_stream_management rabbitmq_top " +
 		"rabbitmq_tracing rabbitmq_trust_store rabbitmq_web_mqtt rabbitmq_web_stomp")
 )
