@@ -143,15 +143,17 @@ func (q *request) getMessages() (answer, error) {
 	}
 	truncate := int64(-1)
 	if value, given := body["truncate"]; given {
-		var isInteger bool
-		if truncate, isInteger = integer(value); !isInteger {
-			return answer{}, badRequest([]any{"not_integer", value})
+		if truncate, err = lenient(value); err != nil {
+			return answer{}, err
 		}
 	}
 	if refusal := one.Locked(topology.Owner{}); refusal != nil {
 		return answer{}, badRequest(fmt.Sprintf("%d %s - %s", refusal.Code, protocol.Name(refusal.Code), refusal.Text))
 	}
-	count, _ := integer(body["count"])
+	count, err := lenient(body["count"])
+	if err != nil {
+		return answer{}, err
+	}
 	if count < 0 { // as RabbitMQ: all there are
 		count = messagesMax
 	}

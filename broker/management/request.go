@@ -165,3 +165,20 @@ func integer(value any) (int64, bool) {
 	i, err := n.Int64()
 	return i, err == nil
 }
+
+// lenient reads an integer as RabbitMQ does where scripts write it: it may be text, and a fraction is cut off.
+func lenient(value any) (int64, error) {
+	text, isText := value.(string)
+	if n, isNumber := value.(json.Number); isNumber {
+		text, isText = n.String(), true
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); isText && err == nil {
+		return i, nil
+	}
+	if _, isNumber := value.(json.Number); isNumber {
+		if f, err := strconv.ParseFloat(text, 64); err == nil && f > -1<<53 && f < 1<<53 {
+			return int64(f), nil
+		}
+	}
+	return 0, badRequest([]any{"not_integer", value})
+}

@@ -325,3 +325,20 @@ func TestManagementHealth(t *testing.T) {
 		t.Errorf("aliveness: %v", got)
 	}
 }
+
+// TestNumbersMayBeText: rabbitmqadmin writes the numbers it was given as they came.
+func TestNumbersMayBeText(t *testing.T) {
+	t.Parallel()
+	m := manage(t)
+	c := connect(t)
+	q := c.queue(nil)
+	c.fill(q, "hello", "world")
+	path := "/queues/%2F/" + q + "/get"
+	got := m.must(http.StatusOK, http.MethodPost, path, map[string]any{
+		"count": "1", "ackmode": "ack_requeue_false", "encoding": "auto", "truncate": "3",
+	}).body
+	equal(t, "messages", len(got.([]any)), 1)
+	equal(t, "payload", follow(got, 0, "payload"), any("hel"))
+	r := m.must(http.StatusBadRequest, http.MethodPost, path, map[string]any{"count": "x", "ackmode": "ack_requeue_false", "encoding": "auto"})
+	equal(t, "reason", follow(r.body, "reason", 0), any("not_integer"))
+}
