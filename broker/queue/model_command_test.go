@@ -289,7 +289,7 @@ func (m *model) remove(q *modelQueue) {
 	for _, s := range m.sessions {
 		maps.DeleteFunc(s.consumers, func(_ uint32, c *modelConsumer) bool { return c.q == q })
 	}
-	q.consumers, q.line, q.returned, q.ready, q.waiting, q.stream, q.deleted = nil, nil, nil, nil, nil, nil, true
+	q.consumers, q.strays, q.line, q.returned, q.ready, q.waiting, q.stream, q.deleted = nil, nil, nil, nil, nil, nil, nil, true
 	if len(q.outbox) == 0 {
 		delete(m.queues, q.id)
 	}

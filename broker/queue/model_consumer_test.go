@@ -88,6 +88,7 @@ func (m *model) leave(c *modelConsumer) {
 	c.q.consumers = slices.DeleteFunc(c.q.consumers, func(o *modelConsumer) bool { return o == c })
 	c.q.standBack(c)
 	c.q.lastUse = m.now
+	c.q.strays = append(c.q.strays, c)
 	m.forget(c)
 }
 
@@ -95,6 +96,7 @@ func (m *model) leave(c *modelConsumer) {
 func (m *model) forget(c *modelConsumer) {
 	if s := m.sessions[c.key]; s != nil && !c.attached && len(c.unacked) == 0 && s.consumers[c.id] == c {
 		delete(s.consumers, c.id)
+		c.q.strays = slices.DeleteFunc(c.q.strays, func(o *modelConsumer) bool { return o == c })
 	}
 }
 
@@ -128,6 +130,7 @@ func (m *model) get(c *Get) {
 	if holder == nil {
 		holder = &modelConsumer{key: m.from, id: c.Consumer, q: q, getter: true, next: 1}
 		m.session().consumers[holder.id] = holder
+		q.strays = append(q.strays, holder)
 	}
 	q.take(head)
 	m.expire(q)

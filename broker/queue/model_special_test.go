@@ -147,7 +147,7 @@ func (q *modelQueue) retryDelay(msg *modelMessage, cause Cause) int64 {
 
 // slow is when a consumer has been too slow, if that is limited and it holds something.
 func (c *modelConsumer) slow() (at int64, limited bool) {
-	if !c.q.quorum() || c.noAck || len(c.unacked) == 0 {
+	if !c.q.quorum() || c.noAck && !c.getter || len(c.unacked) == 0 {
 		return 0, false
 	}
 	patience := c.timeout
@@ -157,14 +157,18 @@ func (c *modelConsumer) slow() (at int64, limited bool) {
 	return c.unacked[0].since + patience, patience > 0
 }
 
-// endSlow cancels the consumers that have been too slow; what they hold comes back.
+// endSlow cancels the consumers, and holders, that have been too slow; what they hold comes back.
 func (m *model) endSlow(q *modelQueue) {
 	ended := false
-	for _, c := range slices.Clone(q.consumers) {
+	for _, c := range slices.Concat(q.consumers, q.strays) {
 		if at, limited := c.slow(); limited && at <= m.now {
 			m.seen.add("cancelled", "%v %d of q%d, too slow", c.key, c.id, q.id)
 			m.empty(c, 0, Everything, func(q *modelQueue, msg *modelMessage) { m.comeBack(q, msg, CauseTimeout) })
-			m.leave(c)
+			if c.attached {
+				m.leave(c)
+			} else {
+				m.forget(c)
+			}
 			ended = true
 		}
 	}

@@ -87,6 +87,7 @@ type modelQueue struct {
 	returned  []*modelMessage // quorum queues: what came back, in the order of return
 	ready     []*modelMessage // by priority, then by place
 	consumers []*modelConsumer
+	strays    []*modelConsumer // who only gets, or has left, and holds something; in the order of getting so
 	line      []*modelConsumer // who has room, in the order in which they are served
 	single    *modelConsumer
 	quiescing bool
@@ -403,7 +404,7 @@ func (m *model) due() (at int64, ok bool) {
 		if len(q.waiting) > 0 {
 			sooner(q.waiting[0].due)
 		}
-		for _, c := range q.consumers {
+		for _, c := range slices.Concat(q.consumers, q.strays) {
 			if at, limited := c.slow(); limited {
 				sooner(at)
 			}

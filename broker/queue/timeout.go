@@ -1,13 +1,13 @@
 package queue
 
-// A consumer of a quorum queue has a limited time to settle what it was given. Who exceeds it is detached, and what it
-// holds goes to others.
+// A consumer of a quorum queue has a limited time to settle what it was given, and so has who only gets, or was detached
+// while holding something. Who exceeds it is detached, and what it holds goes to others.
 
 // patience is how long the consumer may take, 0 if as long as it likes.
 func (c *consumer) patience() int64 {
 	q := c.queue
 	switch {
-	case q.config.Type != Quorum || c.getter || c.noAck:
+	case q.config.Type != Quorum || c.noAck && !c.getter: // a getter says for each message whether it acknowledges
 		return 0
 	case c.timeout > 0:
 		return c.timeout
@@ -36,16 +36,18 @@ func (s *Set) endSlow(q *queue) {
 	}
 	q.overdue = 0
 	var slow []*consumer
-	for _, c := range q.consumers {
-		patience := c.patience()
-		since, holds := c.oldest()
-		if patience == 0 || !holds {
-			continue
-		}
-		if at := since + patience; at <= s.now {
-			slow = append(slow, c)
-		} else if q.overdue == 0 || at < q.overdue {
-			q.overdue = at
+	for _, list := range [...][]*consumer{q.consumers, q.strays} {
+		for _, c := range list {
+			patience := c.patience()
+			since, holds := c.oldest()
+			if patience == 0 || !holds {
+				continue
+			}
+			if at := since + patience; at <= s.now {
+				slow = append(slow, c)
+			} else if q.overdue == 0 || at < q.overdue {
+				q.overdue = at
+			}
 		}
 	}
 	for _, c := range slow {
@@ -54,7 +56,11 @@ func (s *Set) endSlow(q *queue) {
 			Number: uint64(c.patience()),
 		})
 		s.giveBack(c, 0, Everything, CauseTimeout)
-		s.detach(c)
+		if c.gone || c.getter {
+			s.forget(c)
+		} else {
+			s.detach(c)
+		}
 	}
 	if len(slow) > 0 {
 		s.electSingle(q)

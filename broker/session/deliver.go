@@ -215,7 +215,13 @@ func (w *writer) answer(o *outlet, frames []byte) {
 // cancelled tells the client that a consumer has lost its queue, if the client understands that.
 func (w *writer) cancelled(e *group.Event) {
 	c := w.consumers[e.Consumer]
-	if c == nil || c.gone {
+	if c == nil {
+		return
+	}
+	if c.gone || c.getter {
+		if e.Outcome == queue.TimedOut && !c.outlet.closed { // no consumer to cancel
+			w.failOutlet(c.outlet.channel, tooSlow(c, int64(e.Number), w.env.Editor.ConsumerTimeoutMs))
+		}
 		return
 	}
 	w.tellConsumerGone(c)
