@@ -1,0 +1,84 @@
+package compat
+
+import (
+	"context"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+func TestDirectReplyToOncePerChannel(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	c.consumeWith(replyTo, "one", true, nil)
+	_, err := c.Consume(replyTo, "two", true, false, false, false, nil)
+	wantRefusal(t, err, amqp.PreconditionFailed, "reply consumer already set")
+	other := connect(t)
+	other.consumeWith(replyTo, "one", true, nil)
+	other.must(other.Cancel("one", false), "basic.cancel")
+	other.consumeWith(replyTo, "two", true, nil) // free again
+	other.must(other.Cancel("two", false), "basic.cancel")
+	closed := other.closed()
+	other.send("", "k", amqp.Publishing{ReplyTo: replyTo})
+	other.refused(closed, amqp.PreconditionFailed, "fast reply consumer does not exist")
+}
+
+func TestDirectReplyToIsNoQueue(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	for what, test := range map[string]struct {
+		do   func(ch *amqp.Channel) error
+		code int
+		word string
+	}{
+		"bind": {func(ch *amqp.Channel) error { return ch.QueueBind(replyTo+".some", "k", "amq.direct", false, nil) },
+			amqp.AccessRefused, "cannot bind or unbind to a volatile"},
+		"get": {func(ch *amqp.Channel) error { _, _, err := ch.Get(replyTo, true); return err },
+			amqp.NotFound, "no queue '" + replyTo},
+		"purge": {func(ch *amqp.Channel) error { _, err := ch.QueuePurge(replyTo, false); return err },
+			amqp.NotFound, "no queue '" + replyTo},
+	} {
+		t.Run(what, func(t *testing.T) { wantRefusal(t, test.do(c.channel().Channel), test.code, test.word) })
+	}
+	q, err := c.QueueDeclarePassive(replyTo, false, false, false, false, nil)
+	c.must(err, "queue.declare passive")
+	equal(t, "declared", q, amqp.Queue{Name: replyTo, Consumers: 1})
+	n, err := c.QueueDelete(replyTo, false, false, false)
+	c.must(err, "queue.delete")
+	equal(t, "deleted", n, 0)
+}
+
+func TestDirectReplyToOfEachChannel(t *testing.T) {
+	t.Parallel()
+	asker, answerer := connect(t), connect(t)
+	requests := answerer.queue(nil)
+	second := asker.channel()
+	first, other := asker.consumeWith(replyTo, "", true, nil), second.consumeWith(replyTo, "", true, nil)
+	asker.send("", requests, amqp.Publishing{ReplyTo: replyTo, Body: []byte("first")})
+	request := answerer.get(requests)
+	second.send("", requests, amqp.Publishing{ReplyTo: replyTo, Body: []byte("second")})
+	later := answerer.get(requests)
+	returns := answerer.NotifyReturn(make(chan amqp.Return, 1))
+	answerer.confirming()
+	for _, d := range []amqp.Delivery{later, request} {
+		equal(t, "confirmed", answerer.confirm("", d.ReplyTo, amqp.Publishing{Body: d.Body, ReplyTo: "kept"}), true)
+	}
+	for body, ds := range map[string]<-chan amqp.Delivery{"first": first, "second": other} {
+		d := asker.next(ds)
+		equal(t, "reply", [2]string{string(d.Body), d.ReplyTo}, [2]string{body, "kept"})
+		equal(t, "redelivered", d.Redelivered, false)
+	}
+	answerer.must(answerer.PublishWithContext(context.Background(), "", replyTo+".nobody", true, false, amqp.Publishing{}), "basic.publish")
+	equal(t, "to nobody", answerer.nextReturn(returns).ReplyText, "NO_ROUTE")
+}
+
+func TestDirectReplyKeepsThePropertiesOfTheRequest(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	q := c.queue(nil)
+	c.consumeWith(replyTo, "", true, nil)
+	for _, other := range []string{"another queue", replyTo + ".like", "AMQ.RABBITMQ.REPLY-TO"} {
+		c.send("", q, amqp.Publishing{ReplyTo: other})
+		equal(t, "reply_to", c.get(q).ReplyTo, other)
+	}
+}
