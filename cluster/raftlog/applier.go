@@ -38,12 +38,8 @@ type task struct {
 	do        func()
 }
 
-const (
-	// cacheBytes is how much of the newest and the last read entries of a group is kept in memory.
-	cacheBytes = 8 << 20
-	// cacheEntries bounds their number.
-	cacheEntries = 1 << 16
-)
+// cacheEntries bounds the number of entries that a group keeps in memory.
+const cacheEntries = 1 << 16
 
 func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
 	a := &applier{member: m, machine: machine}
@@ -171,7 +167,8 @@ func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
 func (a *applier) remember(index uint64, b entries.Bytes) {
 	a.cached += b.Size()
 	a.cache.Add(index, b)
-	for a.cached > cacheBytes && a.cache.Len() > 1 {
+	most := a.member.host.cacheShare()
+	for int64(a.cached) > most && a.cache.Len() > 1 {
 		a.cache.RemoveOldest()
 	}
 }

@@ -66,7 +66,7 @@ func (a *applier) snapshot(done func()) {
 	head := &entries.Head{Index: a.index, Term: a.term, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
 	b := a.member.entries.NewBatch()
 	size := int64(0)
-	err := a.member.entries.WriteSnapshot(b, head, a.head, func(w io.Writer) error {
+	err := a.member.entries.WriteSnapshot(b, head, func(w io.Writer) error {
 		c := counter{w: w}
 		err := a.machine.Snapshot(&c)
 		size = c.n

@@ -38,6 +38,14 @@ type Options struct {
 	// GarbageBytes is how many bytes of the log nobody needs may lie on the disk, of all groups together and beside a part
 	// of what is needed. Default 128 MiB.
 	GarbageBytes int64
+	// PartBytes is how many bytes of a snapshot are written at once. Default 1 MiB.
+	PartBytes int
+	// CacheBytes is how many bytes of the newest and the last read entries are kept in memory, of all groups together.
+	// Default 16 MiB.
+	CacheBytes int64
+	// FlightBytes is how many bytes of a group may be proposed and not yet applied; then batches wait and grow. Default
+	// 16 MiB.
+	FlightBytes int64
 }
 
 // Host opens logs. It is safe for concurrent use.
@@ -63,6 +71,12 @@ func NewHost(o Options) *Host {
 	}
 	if o.GarbageBytes == 0 {
 		o.GarbageBytes = 128 << 20
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 16 << 20
+	}
+	if o.FlightBytes == 0 {
+		o.FlightBytes = 16 << 20
 	}
 	h := &Host{Options: o, open: map[uint64]*member{}}
 	for i := range o.Workers {
@@ -107,6 +121,9 @@ func (h *Host) forget(group uint64) {
 
 // garbageShare is how many dead bytes one group may leave on the disk.
 func (h *Host) garbageShare() int64 { return h.GarbageBytes / max(h.many.Load(), 1) }
+
+// cacheShare is how many bytes of entries one group may keep in memory.
+func (h *Host) cacheShare() int64 { return h.CacheBytes / max(h.many.Load(), 1) }
 
 // Close stops the workers. The logs must be closed before.
 func (h *Host) Close() error {

@@ -18,10 +18,7 @@ const (
 	// entryMax is how large an entry becomes by merging batches.
 	entryMax = 256 << 10
 	// roundMax is how much is proposed in one round.
-	roundMax = 4 << 20
-	// flightMax is how many bytes may be proposed and not yet committed; then batches wait and grow.
-	flightMax = 16 << 20
-
+	roundMax       = 4 << 20
 	electionTicks  = 10
 	heartbeatTicks = 2
 )
@@ -58,6 +55,7 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 		host: h, worker: w, group: group, logger: h.Logger.With().Uint64("group", group).Logger(),
 		entries: entries.New(h.Store, group),
 	}
+	m.entries.PartBytes = h.PartBytes
 	var err error
 	var head *entries.Head
 	if m.log, head, err = openLog(m.entries, members); err != nil {
@@ -144,7 +142,7 @@ func (m *member) now() int64 {
 func (m *member) takeWaiting() []oplog.Batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.flight >= flightMax {
+	if m.flight >= m.host.FlightBytes {
 		return nil
 	}
 	bytes, n := int64(0), 0

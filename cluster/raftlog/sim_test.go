@@ -95,7 +95,7 @@ func (l *life) open(fs vfs.FS, fatal func(error)) (*process, error) {
 	}
 	p.host = NewHost(Options{
 		Node: 1, Store: p.store, Clock: func() int64 { return 1 }, Fatal: fatal, Logger: zerolog.Nop(),
-		SnapshotBytes: 4 << 10, GarbageBytes: 4 << 10,
+		SnapshotBytes: 4 << 10, GarbageBytes: 4 << 10, PartBytes: 64,
 	})
 	for g := range simGroups {
 		r := l.groups[g]

@@ -52,6 +52,9 @@ type HardState struct{ Term, Vote, Commit uint64 }
 
 // Store is the entries of one group.
 type Store struct {
+	// PartBytes is how many bytes of a snapshot are written at once. Default 1 MiB.
+	PartBytes int
+
 	group uint64
 	store *store.Store
 }

@@ -154,7 +154,7 @@ func TestSnapshotsOfAnySize(t *testing.T) {
 		state := bytes.Repeat([]byte{byte(i + 1)}, size)
 		head := &Head{Index: uint64(i + 1), Term: 4, Conf: []byte("members"), Segments: []Segment{{First: 1, Last: 5, Bytes: 6}, {First: 7, Last: 7}}}
 		s.write(func(b *pebble.Batch) {
-			must(t, s.WriteSnapshot(b, head, before, func(w io.Writer) error {
+			must(t, s.WriteSnapshot(b, head, func(w io.Writer) error {
 				for rest := state; len(rest) > 0; { // in pieces that fit nowhere
 					n := min(len(rest), 700_001)
 					if _, err := w.Write(rest[:n]); err != nil {
@@ -188,6 +188,51 @@ func TestSnapshotsOfAnySize(t *testing.T) {
 		if _, _, err := s.SnapshotHead(); err == nil {
 			t.Errorf("%x is taken for a snapshot", value)
 		}
+	}
+}
+
+// TestASnapshotThatWasNotFinished leaves the one before as it is, and no trace once the next one stands.
+func TestASnapshotThatWasNotFinished(t *testing.T) {
+	s, _ := open(t)
+	s.PartBytes = 10
+	snapshot := func(index uint64, state string, finished bool) Head {
+		t.Helper()
+		head := &Head{Index: index, Term: 1}
+		b := s.NewBatch()
+		must(t, s.WriteSnapshot(b, head, func(w io.Writer) error { _, err := io.WriteString(w, state); return err }))
+		if finished {
+			s.store.CommitLazily(b)
+		} else {
+			must(t, b.Close())
+		}
+		got, ok, err := s.SnapshotHead()
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		return got
+	}
+	expect := func(head Head, state string) {
+		t.Helper()
+		if data, err := io.ReadAll(s.SnapshotReader(head)); err != nil || string(data) != state {
+			t.Errorf("%q, %v instead of %q", data, err, state)
+		}
+	}
+	first := strings.Repeat("first ", 5)
+	expect(snapshot(3, first, true), first)
+	expect(snapshot(5, strings.Repeat("never finished ", 20), false), first)
+	expect(snapshot(5, "shorter than before", true), "shorter than before")
+	expect(snapshot(7, strings.Repeat("nor was this ", 20), false), "shorter than before")
+	expect(snapshot(8, "last", true), "last")
+	from, _ := keys.Snapshot(s.group, 0)
+	_, to := keys.Snapshot(s.group, 100)
+	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	must(t, err)
+	parts := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		parts++
+	}
+	if must(t, it.Close()); parts != 1 {
+		t.Errorf("%d parts are there", parts)
 	}
 }
 

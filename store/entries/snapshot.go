@@ -23,7 +23,7 @@ type Head struct {
 
 const (
 	snapshotVersion = 1
-	// partSize is the most bytes in one part of a snapshot.
+	// partSize is the most bytes in one part of a snapshot, unless PartBytes says otherwise.
 	partSize = 1 << 20
 )
 
@@ -83,53 +83,58 @@ func (s *Store) SnapshotHead() (h Head, ok bool, err error) {
 	return h, true, nil
 }
 
-// WriteSnapshot adds a snapshot to a batch, in place of the one before (nil: there is none). state is gathered in parts;
-// it gets the writer to write to.
-func (s *Store) WriteSnapshot(b *pebble.Batch, h *Head, before *Head, state func(io.Writer) error) error {
-	w := &partWriter{store: s, batch: b, index: h.Index}
+// WriteSnapshot writes a snapshot part by part, and adds to a batch what puts it in place of those before; state gets the
+// writer to write to. Parts are not synced, nor does anything refer to them: they are on the disk when the batch is, and if
+// the process ends before, the old snapshot holds and the next one removes what was left.
+func (s *Store) WriteSnapshot(b *pebble.Batch, h *Head, state func(io.Writer) error) error {
+	w := &partWriter{store: s, index: h.Index, size: s.PartBytes}
+	if w.size == 0 {
+		w.size = partSize
+	}
 	if err := state(w); err != nil {
 		return err
 	}
 	w.flush()
 	h.Parts = w.parts
-	if before != nil && before.Index != h.Index {
-		from, to := keys.Snapshot(s.group, before.Index)
-		if err := b.DeleteRange(from, to, nil); err != nil {
-			return err
-		}
+	from, _ := keys.Snapshot(s.group, 0)
+	to, _ := keys.Snapshot(s.group, h.Index)
+	if err := b.DeleteRange(from, to, nil); err != nil {
+		return err
 	}
 	return b.Set(keys.SnapshotHead(s.group), h.append(nil), nil)
 }
 
-// partWriter cuts a snapshot into parts.
+// partWriter cuts a snapshot into parts, and writes each as soon as it is full.
 type partWriter struct {
 	store *Store
-	batch *pebble.Batch
 	index uint64
+	size  int
 	parts uint32
 	data  []byte
 }
 
 // Write implements io.Writer.
 func (w *partWriter) Write(p []byte) (int, error) {
-	w.data = append(w.data, p...)
-	for len(w.data) >= partSize {
-		w.set(w.data[:partSize])
-		w.data = append(w.data[:0], w.data[partSize:]...)
+	for rest := p; len(rest) > 0; {
+		n := min(w.size-len(w.data), len(rest))
+		w.data, rest = append(w.data, rest[:n]...), rest[n:]
+		if len(w.data) == w.size {
+			w.flush()
+		}
 	}
 	return len(p), nil
 }
 
 func (w *partWriter) flush() {
-	if len(w.data) > 0 {
-		w.set(w.data)
+	if len(w.data) == 0 {
+		return
 	}
-}
-
-func (w *partWriter) set(part []byte) {
-	if err := w.batch.Set(keys.SnapshotPart(w.store.group, w.index, w.parts), part, nil); err != nil {
+	b := w.store.NewBatch()
+	if err := b.Set(keys.SnapshotPart(w.store.group, w.index, w.parts), w.data, nil); err != nil {
 		bug("group %d, snapshot %d: %v", w.store.group, w.index, err)
 	}
+	w.store.store.CommitLazily(b)
+	w.data = w.data[:0]
 	w.parts++
 }
 
