@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -136,7 +137,7 @@ func (b *Broker) watch(memory, disk uint64) {
 	b.stopWatch = stop
 	b.mu.Unlock()
 	monitor := &limits.Monitor{
-		Alarms: &b.alarms, Memory: limits.ResidentMemory, MemoryLimit: memory, DiskLimit: disk,
+		Alarms: &b.alarms, Memory: limits.ResidentMemory, MemoryLimit: memory, Relieve: debug.FreeOSMemory, DiskLimit: disk,
 		DiskFree: func() (uint64, error) {
 			free, _, err := limits.DiskSpace(c.DataDir)
 			return free, err
