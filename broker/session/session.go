@@ -81,8 +81,8 @@ type Settings struct {
 // share windowsSum, but each has at least windowLeast and at most windowMost.
 const (
 	windowMost  = 1 << 20
-	windowLeast = 64 << 10
-	windowsSum  = 8 << 20
+	windowLeast = 16 << 10
+	windowsSum  = 4 << 20
 )
 
 // Session is one connection.

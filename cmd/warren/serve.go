@@ -105,6 +105,11 @@ func (s *server) start(ctx context.Context) (err error) {
 	for _, warning := range s.values.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
+	memory, err := budget(s.values)
+	if err != nil {
+		return err
+	}
+	limitHeap(memory)
 	config, err := configure(s.values, func(err error) { s.logger.Error().Err(err).Msg("the old certificates stay") })
 	if err != nil {
 		return err
@@ -118,7 +123,7 @@ func (s *server) start(ctx context.Context) (err error) {
 		}
 	}
 	if !s.values.Boolean("ephemeral") {
-		if err := s.openStore(ctx, s.values.Text("data_dir"), &config); err != nil {
+		if err := s.openStore(ctx, s.values.Text("data_dir"), memory, &config); err != nil {
 			return err
 		}
 	}
@@ -203,6 +208,11 @@ func (s *server) take(values *settings.Values) error {
 	if err != nil {
 		return err
 	}
+	memory, err := budget(values)
+	if err != nil {
+		return err
+	}
+	limitHeap(memory)
 	changed, waiting := s.settings().Difference(values)
 	if err := s.journal.reload(values); err != nil {
 		return err
@@ -241,11 +251,13 @@ func (s *server) fatal(err error) {
 	os.Exit(1)
 }
 
-// openStore opens the data directory and lets the broker keep its messages and metadata there.
-func (s *server) openStore(ctx context.Context, dir string, config *broker.Config) error {
-	opened, err := store.Open(dir, store.Options{
+// openStore opens the data directory with its part of the memory, and lets the broker keep its messages and metadata there.
+func (s *server) openStore(ctx context.Context, dir string, memory uint64, config *broker.Config) error {
+	options := store.Options{
 		Fatal: config.Fatal, Log: func(format string, args ...any) { s.logger.Error().Msgf("store: "+format, args...) },
-	})
+	}
+	sizeStore(memory, &options)
+	opened, err := store.Open(dir, options)
 	if err != nil {
 		return err
 	}
@@ -258,9 +270,11 @@ func (s *server) openStore(ctx context.Context, dir string, config *broker.Confi
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	host := raftlog.NewHost(raftlog.Options{
+	logs := raftlog.Options{
 		Node: config.Node, Store: opened, Clock: config.Clock, Fatal: config.Fatal, Logger: s.journal.Area("ra"),
-	})
+	}
+	sizeLog(memory, &logs)
+	host := raftlog.NewHost(logs)
 	s.closeAll = append(s.closeAll, host.Close)
 	config.Meta, config.Log = metadata, host
 	config.Storage = func() metrics.Storage { return usage(opened, host) }
