@@ -167,6 +167,7 @@ func (b *Broker) startGroups() error {
 	env := &session.Env{
 		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
 		Logger: c.area("connection"), Channels: c.area("channel"), Logins: c.area("user"), Numbers: numbers, Authority: authority, Nack: c.Nack,
+		Tracer: c.Tracer,
 	}
 	env.GlobalQoS = !b.editor.Forbidden["global_qos"]
 	env.Events = b.announce(inboxes, numbers.Add(2))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/warrenmq/warren/broker/audit"
 	"github.com/warrenmq/warren/broker/auth"
@@ -36,6 +37,8 @@ type Config struct {
 	MetricsIfFree bool
 	// MetricsSettings say what Prometheus gets.
 	MetricsSettings metrics.Settings
+	// Tracer makes spans of messages that have a traceparent header. Default: there are none.
+	Tracer trace.Tracer
 	// Storage tells Prometheus what the disk has to do. Default: nothing is told.
 	Storage func() metrics.Storage
 	// Node is this node's id. Default 1.

@@ -59,6 +59,9 @@ func (w *writer) outstanding(o *outlet, tag uint64) bool {
 
 // take settles the tags from..to of a channel.
 func (w *writer) take(o *outlet, from, to uint64, a *ack) {
+	if o.spans != nil {
+		o.spanSettled(from, to, a.method)
+	}
 	o.unacked.Take(from, to, func(chunk *ledger.Chunk[delivered], taken uint64) {
 		c := chunk.Item.consumer
 		for taken != 0 {

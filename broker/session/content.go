@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/routing"
@@ -201,6 +202,10 @@ func (r *reader) publish(c *channel) {
 		Head:     message.Head{Priority: message.NoPriority},
 		Exchange: ct.Exchange, RoutingKey: ct.RoutingKey, Props: ct.properties, Body: ct.body,
 	}
+	var began, routed time.Time
+	if r.env.Tracer != nil {
+		began = time.Now()
+	}
 	route, refusal := r.resolve(c, m)
 	if refusal != nil {
 		r.fail(c, refusal, protocol.BasicPublishID)
@@ -215,6 +220,9 @@ func (r *reader) publish(c *channel) {
 		return
 	}
 	r.count(c, route)
+	if r.env.Tracer != nil {
+		routed = time.Now()
+	}
 	if r.publisher.Traced() {
 		r.tracePublished(c, route, m)
 	}
@@ -222,6 +230,9 @@ func (r *reader) publish(c *channel) {
 		c.tx.publish(r, c, route, m)
 	} else {
 		r.send(c, route, m)
+	}
+	if r.env.Tracer != nil {
+		r.spanPublished(route, m, began, routed)
 	}
 	ct.body = nil
 }

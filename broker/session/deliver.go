@@ -107,6 +107,9 @@ func (w *writer) send(c *consumer, e *group.Event) {
 		if traced {
 			w.env.Events.Delivered(w.passing(o.number, &m), c.name, d.Redelivered)
 		}
+		if w.env.Tracer != nil {
+			w.spanDelivered(c, &m, d.Tag, e.NoAck)
+		}
 		w.out = c.prefix.Append(w.out, &d, w.frameMax)
 		if len(w.out) >= outMax {
 			w.write()

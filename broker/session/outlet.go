@@ -1,6 +1,8 @@
 package session
 
 import (
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/ledger"
 	"github.com/warrenmq/warren/broker/queue"
@@ -26,7 +28,8 @@ type outlet struct {
 	counts    stats.Counts // since the last round
 	nacked    uint64       // the same, of publishes that were refused
 	counted   bool
-	left      bool // what it held was given back: nothing is delivered any more
+	spans     map[uint64]trace.Span // of deliveries that are to be settled, by tag
+	left      bool                  // what it held was given back: nothing is delivered any more
 	closed    bool
 }
 

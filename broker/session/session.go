@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/dispatch"
@@ -59,6 +60,7 @@ type Env struct {
 	Alarms    *limits.Alarms
 	Replies   *Replies
 	Events    *events.Announcer // nil: nothing is told
+	Tracer    trace.Tracer      // of spans; nil: there are none
 	Numbers   *atomic.Uint64    // of sessions; a session takes two
 	Nack      func() bool       // a message that wants a confirm is refused instead; nil is never, as it is outside of tests
 }

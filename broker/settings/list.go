@@ -75,6 +75,9 @@ var List = []Setting{
 	{Name: "management.path_prefix", Text: "prefix of all paths of the HTTP API"},
 	{Name: "management.load_definitions", Text: "as load_definitions"},
 
+	// Traces.
+	{Name: "tracing.otlp.endpoint", Text: "URL of a receiver of spans by OTLP over HTTP, such as http://127.0.0.1:4318; without it OTEL_EXPORTER_OTLP_ENDPOINT says where, and without that there are none"},
+
 	// What an empty broker begins with.
 	{Name: "default_user", Default: "guest", Also: []string{"RABBITMQ_DEFAULT_USER"}, Text: "first user of an empty broker"},
 	{Name: "default_pass", Default: "guest", Secret: true, Also: []string{"RABBITMQ_DEFAULT_PASS"}, Text: "password of the first user"},

@@ -127,6 +127,14 @@ func (s *server) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	tracer, closeTracer, err := openTracer(ctx, s.values, config.NodeName, s.logger)
+	if err != nil {
+		return err
+	}
+	if tracer != nil {
+		config.Tracer = tracer
+		s.closeAll = append(s.closeAll, closeTracer)
+	}
 	if s.broker, err = broker.Start(ctx, config); err != nil {
 		return err
 	}
