@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim torture disk race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
+.PHONY: build run test sim torture disk bench-disk race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren
 build:
@@ -45,6 +45,10 @@ torture:
 ## disk: 20 GB through a store that holds 1 GB: what lies on the disk stays near what is alive
 disk:
 	$(GO) test -run 'TestDiskUse' -v -count=1 -timeout 60m ./cluster/raftlog -args -through 20000000000 -holds 1000000000
+
+## bench-disk: how long a confirm takes beside an fdatasync on the same disk, and what a message costs the disk
+bench-disk:
+	$(GO) test -run 'TestConfirmsAndTheDisk' -v -count=1 -timeout 60m ./cmd/warren -args -confirms 20000
 
 ## race: the tests anew, with the race detector or not at all
 race:

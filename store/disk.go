@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -20,6 +21,15 @@ import (
 type disk struct {
 	vfs.FS
 	failure *failure
+	written written
+}
+
+// written counts what went to the disk.
+type written struct{ syncs, bytes atomic.Int64 }
+
+// Written tells how often files and directories were synced since the start, and how many bytes were written to files.
+func (s *Store) Written() (syncs, bytes int64) {
+	return s.disk.written.syncs.Load(), s.disk.written.bytes.Load()
 }
 
 // markerPrefix is what Pebble's marker files begin with.
@@ -69,18 +79,18 @@ func (d *disk) watch(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, d.judge(err)
 	}
-	return &diskFile{File: f, failure: d.failure}, nil
+	return &diskFile{File: f, disk: d}, nil
 }
 
 // diskFile is a file of which no write may fail.
 type diskFile struct {
 	vfs.File
-	failure *failure
+	disk *disk
 }
 
 func (f *diskFile) judge(what string, err error) error {
 	if err != nil {
-		f.failure.happened(fmt.Errorf("%s the data directory failed: %w", what, err))
+		f.disk.failure.happened(fmt.Errorf("%s the data directory failed: %w", what, err))
 	}
 	return err
 }
@@ -89,11 +99,13 @@ func (f *diskFile) judge(what string, err error) error {
 
 func (f *diskFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
+	f.disk.written.bytes.Add(int64(n))
 	return n, f.judge("writing to", err)
 }
 
 func (f *diskFile) WriteAt(p []byte, at int64) (int, error) {
 	n, err := f.File.WriteAt(p, at)
+	f.disk.written.bytes.Add(int64(n))
 	return n, f.judge("writing to", err)
 }
 
@@ -101,9 +113,15 @@ func (f *diskFile) Preallocate(at, length int64) error {
 	return f.judge("writing to", f.File.Preallocate(at, length))
 }
 
-func (f *diskFile) Sync() error { return f.judge("syncing", f.File.Sync()) }
+func (f *diskFile) Sync() error {
+	f.disk.written.syncs.Add(1)
+	return f.judge("syncing", f.File.Sync())
+}
 
-func (f *diskFile) SyncData() error { return f.judge("syncing", f.File.SyncData()) }
+func (f *diskFile) SyncData() error {
+	f.disk.written.syncs.Add(1)
+	return f.judge("syncing", f.File.SyncData())
+}
 
 func (f *diskFile) SyncTo(length int64) (full bool, err error) {
 	full, err = f.File.SyncTo(length)

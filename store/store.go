@@ -42,6 +42,7 @@ type Store struct {
 	DB        *pebble.DB
 	dir       string
 	lock      *pebble.Lock
+	disk      *disk
 	failure   *failure
 	readOnly  bool
 	synced    *syncedMark
@@ -134,6 +135,7 @@ func open(dir string, o *Options, lock *pebble.Lock) (*Store, error) {
 	}
 	s := &Store{dir: dir, lock: lock, readOnly: o.ReadOnly, failure: &failure{fatal: o.Fatal}, pending: make(chan commit, pendingMax)}
 	d := &disk{FS: o.FS, failure: s.failure}
+	s.disk = d
 	options := pebbleOptions(o, d, lock)
 	options.EventListener.WALCreated = func(info pebble.WALCreateInfo) { s.newest.Store(uint64(info.FileNum)) }
 	if s.DB, err = pebble.Open(dir, options); err != nil {
