@@ -108,6 +108,7 @@ func (o *operator) handler() http.Handler {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	mux.HandleFunc("POST /control/log-level", o.setLogLevel)
+	mux.HandleFunc("POST /control/override", o.override)
 	mux.HandleFunc("POST /control/backup", o.backup)
 	mux.HandleFunc("GET /control/settings", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

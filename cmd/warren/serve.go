@@ -25,7 +25,6 @@ import (
 
 // server is a broker that runs as this process.
 type server struct {
-	from     settings.Sources
 	stop     context.CancelFunc
 	hangups  chan os.Signal
 	journal  *journal
@@ -35,6 +34,7 @@ type server struct {
 	closeAll []func() error // in the order in which they were opened
 
 	mu     sync.Mutex // guards what follows
+	from   settings.Sources
 	values *settings.Values
 }
 
@@ -202,7 +202,10 @@ func writeWhole(file, text string) error {
 
 // reload takes what the files and the environment say now, as far as a running broker can.
 func (s *server) reload() {
-	values, err := settings.Load(s.from)
+	s.mu.Lock()
+	from := s.from
+	s.mu.Unlock()
+	values, err := settings.Load(from)
 	if err == nil {
 		err = s.take(values)
 	}

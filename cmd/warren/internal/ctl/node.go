@@ -35,6 +35,22 @@ var nodeCommands = []*command{
 			}
 			return output{}, c.control("log-level", wish)
 		}},
+	{name: "set_vm_memory_high_watermark", group: configGroup, args: "<fraction> | absolute <value>", least: 1, most: 2,
+		help: "Sets the memory from which on publishers are blocked, until the broker ends",
+		banner: func(c *call) string {
+			return c1("Setting memory threshold on %s to ")(c) + c.args[len(c.args)-1] + " ..."
+		},
+		run: func(c *call) (output, error) {
+			return limit(c, "absolute", "vm_memory_high_watermark.relative", "vm_memory_high_watermark.absolute")
+		}},
+	{name: "set_disk_free_limit", group: configGroup, args: "<disk_limit> | mem_relative <fraction>", least: 1, most: 2,
+		help: "Sets the free disk space below which publishers are blocked, until the broker ends",
+		banner: func(c *call) string {
+			return c1("Setting disk free limit on %s to ")(c) + c.args[len(c.args)-1] + " ..."
+		},
+		run: func(c *call) (output, error) {
+			return limit(c, "mem_relative", "disk_free_limit.absolute", "disk_free_limit.relative")
+		}},
 	{name: "rotate_logs", group: nodesGroup, help: "Opens log files anew, and reads the settings again", banner: c1("Rotating logs for node %s ..."),
 		run: func(c *call) (output, error) { return output{}, c.control("reload", nil) }},
 	{name: "stop", group: nodesGroup, args: "[<pidfile>]", most: 1, help: "Stops the broker, and waits for its end", run: stop,
@@ -338,4 +354,16 @@ func reach(l listener, timeout time.Duration) error {
 		err = conn.Close()
 	}
 	return err
+}
+
+// limit sets one of two settings: the second if the word that stands for it comes before the value.
+func limit(c *call, word, first, second string) (output, error) {
+	key, value := first, c.args[0]
+	if len(c.args) == 2 {
+		if c.args[0] != word {
+			return output{}, fail(exitUsage, "unexpected argument %q, expected %q", c.args[0], word)
+		}
+		key, value = second, c.args[1]
+	}
+	return output{}, c.control("override", object{key: value})
 }
