@@ -181,9 +181,13 @@ func (b *Broker) startGroups() error {
 	if durable == nil {
 		durable = direct
 	}
+	var delivered func()
+	if c.Delivered != nil {
+		delivered = sync.OnceFunc(c.Delivered)
+	}
 	return b.groups.start(durable, direct, inboxes, group.Hooks{
 		Catalog: b.editor.Catalog, Clock: c.Clock, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
-		DeadLetters: b.groups.deadLetters,
+		DeadLetters: b.groups.deadLetters, Delivered: delivered,
 	}, c)
 }
 

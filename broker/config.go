@@ -116,6 +116,8 @@ type Config struct {
 	Wrap func(net.Conn) net.Conn
 	// Nack is asked for every message that wants a confirm, and makes the answer basic.nack. It is for tests.
 	Nack func() bool
+	// Delivered is called once: a message of those that were there at the start has been delivered. Default: nobody is told.
+	Delivered func()
 	// Fatal is called when the broker cannot go on. Default: panic.
 	Fatal func(error)
 }

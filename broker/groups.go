@@ -99,6 +99,25 @@ func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
 	return nil, fmt.Errorf("group %d is not on this node", id)
 }
 
+// damage gives the groups that refuse, and why.
+func (g *groups) damage() (list map[uint64]error) {
+	add := func(id uint64, err error) {
+		if list == nil {
+			list = map[uint64]error{}
+		}
+		list[id] = err
+	}
+	for id, err := range g.damaged {
+		add(id, err)
+	}
+	for id, opened := range g.open {
+		if err := opened.Damage(); err != nil {
+			add(id, err)
+		}
+	}
+	return list
+}
+
 // Counts implements session.Groups.
 func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 	opened := g.open[id]

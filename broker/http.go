@@ -19,7 +19,7 @@ func (b *Broker) makeHTTP() {
 	c := &b.config
 	b.management = management.New(management.Options{
 		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms, PathPrefix: c.ManagementPrefix, Audit: b.config.Audit,
-		Groups: b.groups.list, Dial: b.dialLocal, Listeners: b.everyListener, Logger: c.area("default"), Clock: c.Clock,
+		Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Logger: c.area("default"), Clock: c.Clock,
 		Identity: management.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
 			DataDir: c.DataDir, MemoryLimit: c.MemoryLimit, DiskFreeLimit: c.DiskFreeLimit, DefaultQueueType: c.DefaultQueueType,

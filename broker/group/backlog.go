@@ -150,6 +150,7 @@ func (g *Group) fetch() {
 		} else {
 			g.outgo.add(Event{Effect: *e, Group: g.ID, Data: bytesOf(data)})
 			size += len(data)
+			g.delivered()
 		}
 		g.unpin(e)
 		g.advance(l)

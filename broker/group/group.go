@@ -28,6 +28,8 @@ type Hooks struct {
 	QueueGone func(id queue.ID, done func())
 	// DeadLetters tells that queue has dead letters to be forwarded.
 	DeadLetters func(g *Group, id queue.ID)
+	// Delivered tells of the first delivery of a group that had messages when it began to lead. Nil: nobody wants to know.
+	Delivered func()
 	// Clock gives milliseconds since the epoch.
 	Clock func() int64
 	// FirstSession is the lowest session number of this life of the node: sessions below are gone.
@@ -48,6 +50,7 @@ type Group struct {
 	leading bool
 	current bool               // leading, and the queues have been reconciled with the Catalog
 	asking  []func(*queue.Set) // until then
+	found   bool               // it had messages when it began to lead, and none has been delivered since
 	effects []queue.Effect
 	debts   []debt // changes of live bytes, told to the log when the effects have been performed
 	outgo   outgoing
@@ -127,6 +130,9 @@ func (g *Group) Read(s oplog.Span) ([]byte, error) { return g.log.Read(s) }
 // Leading tells whether effects are performed here. Only on the goroutine that owns the machine.
 func (g *Group) Leading() bool { return g.leading }
 
+// Damage tells why the group refuses, nil if it does not: what is stored of it is damaged.
+func (g *Group) Damage() error { return g.log.Damage() }
+
 // Close stops the log, and with it the group.
 func (g *Group) Close() error { return g.log.Close() }
 
@@ -176,6 +182,7 @@ func (g *Group) lead(leading bool) {
 		}
 		return
 	}
+	g.found = g.hooks.Delivered != nil && g.set.Holds()
 	g.set.Pending(func(e queue.Effect) { g.effects = append(g.effects[:0], e); g.perform(nil) })
 	g.reconcile()
 }

@@ -91,8 +91,17 @@ func (g *Group) say(e Event, entries []oplog.Entry) {
 			return
 		}
 		e.Data = data
+		g.delivered()
 	}
 	g.outgo.add(e)
+}
+
+// delivered notes that bytes are on their way to a session.
+func (g *Group) delivered() {
+	if g.found {
+		g.found = false
+		g.hooks.Delivered()
+	}
 }
 
 // waits tells what keeps its place behind an answer. Confirms do not: they are about something else.

@@ -1,6 +1,7 @@
 package management
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/topology"
 )
 
 func healthRoutes() []route {
@@ -20,6 +22,7 @@ func healthRoutes() []route {
 		{"GET", "/health/checks/port-listener/{port}", anyUser, (*request).checkPort, "Something listens on a port"},
 		{"GET", "/health/checks/protocol-listener/{protocols}", anyUser, (*request).checkProtocols, "Something listens for each of the protocols"},
 		{"GET", "/health/checks/virtual-hosts", anyUser, fine, "All vhosts run"},
+		{"GET", "/health/checks/stored-messages", anyUser, (*request).checkStored, "What is stored is what was written, as far as it was read"},
 		{"GET", "/health/checks/node-is-quorum-critical", anyUser, (*request).checkCritical, "No queue would be lost with this node"},
 		{"GET", "/health/checks/metadata-store/initialized", anyUser, fine, "The metadata is loaded"},
 		{"GET", "/health/checks/metadata-store/initialized/with-data", anyUser, fine, "The metadata is loaded and not empty"},
@@ -61,6 +64,44 @@ func (q *request) checkAlarms() (answer, error) {
 	}
 	return q.fine()
 }
+
+// checkStored tells what is damaged: which queues refuse, and the file and the place.
+func (q *request) checkStored() (answer, error) {
+	damage := q.server.damage()
+	if len(damage) == 0 {
+		return q.fine()
+	}
+	queues := map[uint64]int{}
+	q.server.Editor.Catalog().VHosts(func(v *topology.VHost) bool {
+		v.Queues(func(one *topology.Queue) bool { queues[one.Group]++; return true })
+		return true
+	})
+	list := []object{}
+	for _, id := range slices.Sorted(maps.Keys(damage)) {
+		list = append(list, object{"node": q.server.Node, "group": id, "queues": queues[id], "damage": oneLine(damage[id])})
+	}
+	return answer{}, failed("What is stored of some queues is damaged: they refuse", object{"groups": list})
+}
+
+// damage gives the groups that are damaged, and how.
+func (s *Server) damage() map[uint64]error {
+	if s.Damage == nil {
+		return nil
+	}
+	return s.Damage()
+}
+
+// damages is all that is damaged, a line each.
+func (s *Server) damages() []string {
+	list := []string{}
+	for _, err := range s.damage() {
+		list = append(list, oneLine(err))
+	}
+	slices.Sort(list)
+	return list
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // withinMax is far enough: no date is beyond the calendar.
 const withinMax = 10000

@@ -37,6 +37,8 @@ type Options struct {
 	Alarms    *limits.Alarms
 	// Groups gives the groups of this node.
 	Groups func() []*group.Group
+	// Damage gives the groups of which what is stored is damaged, and where. Their queues refuse. Nil: there are none.
+	Damage func() map[uint64]error
 	// Dial opens an AMQP connection to the broker itself, on behalf of a peer.
 	Dial func(peer net.Addr) net.Conn
 	// Listeners gives the addresses the node listens on.

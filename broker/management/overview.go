@@ -200,7 +200,7 @@ func (s *Server) nodeObject(a ages) object {
 		"mem_limit": s.memoryLimit(), "mem_alarm": s.Alarms.Raised(limits.Memory),
 		"disk_free_limit": s.DiskFreeLimit, "disk_free_alarm": s.Alarms.Raised(limits.Disk),
 		"fd_total": limits.OpenFilesMax(), "sockets_total": limits.OpenFilesMax(), "proc_used": runtime.NumGoroutine(), "proc_total": goroutinesMax,
-		"proc_used_details": object{"rate": float(0)}, "partitions": []any{}, "cluster_links": []any{},
+		"proc_used_details": object{"rate": float(0)}, "damage": s.damages(), "partitions": []any{}, "cluster_links": []any{},
 		"enabled_plugins": []string{"rabbitmq_management"}, "auth_mechanisms": s.mechanisms(), "exchange_types": exchangeTypes(),
 		"applications": []object{{"name": "rabbit", "description": s.Product, "version": s.Version}, {"name": "rabbitmq_management", "description": "RabbitMQ Management Console", "version": s.Version}},
 		"contexts":     s.contexts(), "log_files": notNil(s.LogFiles), "db_dir": s.DataDir, "config_files": notNil(s.ConfigFiles),

@@ -145,6 +145,9 @@ func (s *Server) queueBasics(q *topology.Queue) object {
 		"policy": policyName(q.Policy), "operator_policy": policyName(q.Operator),
 		"effective_policy_definition": effectivePolicy(q.Policy, q.Operator), "internal": false, "internal_owner": false,
 	}
+	if err := s.damage()[q.Group]; err != nil {
+		o["state"], o["damage"] = "crashed", oneLine(err)
+	}
 	if q.Type != "classic" {
 		o["leader"], o["members"], o["online"] = s.Node, []string{s.Node}, []string{s.Node}
 	}

@@ -116,3 +116,13 @@ func (s *Set) Reckon(account func(index uint64, bytes int64)) {
 		s.queues[id].each(func(r *run) { account(r.index, r.live()) })
 	}
 }
+
+// Holds tells whether any queue has messages.
+func (s *Set) Holds() bool {
+	for _, q := range s.queues {
+		if q.ready > 0 || q.unacked > 0 {
+			return true
+		}
+	}
+	return false
+}

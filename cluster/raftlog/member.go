@@ -290,6 +290,16 @@ func (m *member) Near(s oplog.Span) ([]byte, bool) { return m.applier.near(s) }
 // Account implements oplog.Log.
 func (m *member) Account(index uint64, bytes int64) { m.applier.segments.Account(index, bytes) }
 
+// Damage implements oplog.Log.
+func (m *member) Damage() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if errors.Is(m.refuses, oplog.ErrDamaged) {
+		return m.refuses
+	}
+	return nil
+}
+
 // Do implements oplog.Log.
 func (m *member) Do(f func()) error {
 	m.mu.Lock()

@@ -116,6 +116,9 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	config.OwnVersion = strings.TrimPrefix(version(), "warren ")
 	config.Logger, config.Area, config.Audit = &s.logger, s.journal.Area, s.journal.audit
+	config.Delivered = func() {
+		s.logger.Info().Msgf("First delivery of a stored message; %d ms after the process began", time.Since(began).Milliseconds())
+	}
 	config.Fatal, config.ConfigFiles, config.LogFiles, config.Settings = s.fatal, s.values.Files, s.journal.names, s.shown
 	if file := definitions(s.values); file != "" {
 		if config.Definitions, err = os.ReadFile(file); err != nil { //nolint:gosec // the operator names it

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -255,6 +256,16 @@ func TestADamagedGroupRefusesAndOthersServe(t *testing.T) {
 	}
 	if served == 0 || refused == 0 {
 		t.Errorf("%d queues serve, %d refuse", served, refused)
+	}
+	if said := p.stdout.String(); strings.Count(said, "First delivery of a stored message") != 1 {
+		t.Error(said)
+	}
+	status, check := p.ask("/health/checks/stored-messages")
+	if want := fmt.Sprintf(`"queues":%d`, refused); status != http.StatusServiceUnavailable || !strings.Contains(check, want) || !strings.Contains(check, "group 1 lacks part 0 of snapshot") {
+		t.Error(status, check)
+	}
+	if _, shown := p.ask("/queues"); strings.Count(shown, `"crashed"`) != refused || strings.Count(shown, "lacks part 0") != refused {
+		t.Error(shown)
 	}
 	for i := range 4 {
 		ch := p.channel()

@@ -87,6 +87,9 @@ func (d *Direct) Near(s Span) ([]byte, bool) {
 // Account adds to the live bytes of an entry.
 func (d *Direct) Account(index uint64, bytes int64) { d.kept.account(index, bytes) }
 
+// Damage implements Log: nothing is stored.
+func (d *Direct) Damage() error { return nil }
+
 // Close stops the log after what was proposed before has been applied.
 func (d *Direct) Close() error {
 	d.mu.Lock()

@@ -81,6 +81,8 @@ type Log interface {
 	Near(s Span) (data []byte, ok bool)
 	// Account adds bytes (or takes them away) to what is live of an entry. Only from the machine's goroutine.
 	Account(index uint64, bytes int64)
+	// Damage tells why the log refuses: what is stored is not what was written. Nil: as far as is known it is. From anywhere.
+	Damage() error
 	// Do runs f on the machine's goroutine, between entries. It does not wait.
 	Do(f func()) error
 	Close() error

@@ -151,6 +151,7 @@ type nodeOf struct {
 	LogFiles     []string    `json:"log_files"`
 	ConfigFiles  []string    `json:"config_files"`
 	BeingDrained bool        `json:"being_drained"`
+	Damage       []string    `json:"damage"`
 }
 
 func (n nodeOf) alarms() (list []string) {
@@ -207,6 +208,9 @@ func nodeStatus(c *call) (output, error) {
 	section(&b, "Config files", bullets(n.ConfigFiles)...)
 	section(&b, "Log file(s)", bullets(n.LogFiles)...)
 	section(&b, "Alarms", n.alarms()...)
+	if len(n.Damage) > 0 {
+		section(&b, "Damage", n.Damage...)
+	}
 	section(&b, "Memory", "Total memory used: "+gb(n.MemUsed), "Memory high watermark setting: computed to: "+gb(n.MemLimit))
 	section(&b, "Free Disk Space", "Low free disk space watermark: "+gb(n.DiskLimit), "Free disk space: "+gb(n.DiskFree))
 	section(&b, "Totals", fmt.Sprintf("Connection count: %d", o.Totals.Connections), fmt.Sprintf("Queue count: %d", o.Totals.Queues),
@@ -222,7 +226,7 @@ func nodeStatus(c *call) (output, error) {
 	}
 	return output{text: b.String(), value: object{
 		"pid": n.PID, "uptime": n.Uptime / 1000, "rabbitmq_version": o.Version, "product_version": o.Product, "is_under_maintenance": n.BeingDrained,
-		"active_plugins": n.Plugins, "data_directory": n.DataDir, "config_files": n.ConfigFiles, "log_files": n.LogFiles, "alarms": alarms,
+		"active_plugins": n.Plugins, "data_directory": n.DataDir, "config_files": n.ConfigFiles, "log_files": n.LogFiles, "alarms": alarms, "damage": n.Damage,
 		"memory": object{"total": object{"rss": n.MemUsed, "allocated": n.MemUsed}, "strategy": "rss"}, "vm_memory_high_watermark_limit": n.MemLimit,
 		"disk_free": n.DiskFree, "disk_free_limit": n.DiskLimit, "listeners": listeners, "tags": []string{},
 		"totals": object{"connection_count": o.Totals.Connections, "queue_count": o.Totals.Queues, "virtual_host_count": len(vhosts)},
