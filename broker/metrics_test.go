@@ -335,3 +335,18 @@ func TestWhoMayRead(t *testing.T) {
 		}
 	}
 }
+
+// TestTheirAddressIsTaken: a broker that nobody has asked for metrics goes on without, one that was asked says so.
+func TestTheirAddressIsTaken(t *testing.T) {
+	_, address := metered(t)
+	taken := []listen.Spec{{Address: strings.TrimPrefix(address, "http://")}}
+	b := start(t, func(c *broker.Config) { c.Metrics, c.MetricsIfFree = taken, true })
+	for _, l := range b.Listeners() {
+		if l.Protocol == "http/prometheus" {
+			t.Errorf("there is %v", l)
+		}
+	}
+	if b, err := broker.Start(context.Background(), broker.Config{Listen: "127.0.0.1:0", Metrics: taken}); err == nil {
+		t.Error("a taken address is no error", b.Close())
+	}
+}

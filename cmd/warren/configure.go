@@ -55,7 +55,8 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 		Authenticate: v.Boolean("prometheus.authentication.enabled"),
 	}
 	c.Metrics, err = webListeners(v, &metricsKeys, failed)
-	c.MetricsIfFree = !v.Said("metrics_listen") && !v.Said("metrics_listen_tls") && !saidAny(v, "prometheus.tcp") && !saidAny(v, "prometheus.ssl")
+	c.MetricsIfFree = !v.Said("metrics_listen") && !v.Said("metrics_listen_tls") && !v.Said("prometheus.tcp.listener") &&
+		!saidAny(v, "prometheus.tcp") && !saidAny(v, "prometheus.ssl")
 	return c, err
 }
 
