@@ -13,6 +13,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -223,14 +224,15 @@ func readFilter(r *http.Request) (f filter, err error) {
 	patterns := query["queue"]
 	switch {
 	case len(patterns) > 1:
-		return f, errors.New("Only one 'queue' query parameter is allowed") //lint:ignore ST1005 RabbitMQ's words
+		//lint:ignore ST1005 RabbitMQ's words
+		return f, errors.New("Only one 'queue' query parameter is allowed")
 	case len(patterns) == 0 || patterns[0] == "":
 		return f, nil
 	case len(patterns[0]) > filterMax:
 		return f, errors.New("'queue' regex too long")
 	}
 	if f.queue, err = regexp.Compile(patterns[0]); err != nil {
-		return f, errors.New("Invalid 'queue' regex: " + err.Error()) //lint:ignore ST1005 RabbitMQ's words
+		return f, fmt.Errorf("the 'queue' regex is invalid: %w", err)
 	}
 	return f, nil
 }
