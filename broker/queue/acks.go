@@ -76,7 +76,7 @@ func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 		back.flags |= runRedelivered
 		q.count(&back, failed(cause))
 		if q.exhausted(&back) {
-			s.bury(q, back, DeliveryLimit, true)
+			s.bury(q, back, DeliveryLimit)
 			return
 		}
 		if delay := q.retryDelay(&back, cause); delay > 0 {
@@ -91,15 +91,23 @@ func (s *Set) giveBack(c *consumer, from, to uint64, cause Cause) {
 // failed tells whether a return counts toward the delivery limit.
 func failed(cause Cause) bool { return cause == CauseReject || cause == CauseClosed }
 
-// count notes a delivery that came back; only quorum queues do.
+// count notes a delivery that came back. A failure stays with the message, through dead-lettering from queue to queue, and
+// counts and shows when it is in a quorum queue.
 func (q *queue) count(r *run, failed bool) {
-	if q.config.Type != Quorum {
-		return
+	if q.config.Type == Quorum {
+		r.acquired++
 	}
-	r.acquired++
 	if failed {
 		r.deliveries++
 	}
+}
+
+// failures is how many failed deliveries the session is told of.
+func (q *queue) failures(r *run) uint32 {
+	if q.config.Type != Quorum {
+		return 0
+	}
+	return r.deliveries
 }
 
 // exhausted tells whether a message has failed too often.
@@ -119,13 +127,11 @@ func (s *Set) applyReject(a *Reject) {
 		return
 	}
 	s.release(c, a.From, a.To, func(back run) {
-		back.acquired = 0 // the dead letter begins anew; only a failure stays with it
+		back.acquired = 0 // the dead letter begins anew; only failures stay with it
 		if a.Cause == CauseReject {
 			back.deliveries++
-		} else {
-			back.deliveries = 0
 		}
-		s.bury(q, back, Rejected, a.Cause == CauseReject)
+		s.bury(q, back, Rejected)
 	})
 	s.afterRelease(c)
 }

@@ -15,7 +15,7 @@ func (s *Set) checkout(q *queue) {
 			return
 		}
 		if s.over(r) && (r.index != s.index || from == fromReturned) {
-			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL)
 			continue
 		}
 		c, alone := q.nextConsumer()
@@ -119,7 +119,7 @@ func (s *Set) deliver(q *queue, c *consumer, r run) {
 	s.emit(Effect{
 		Kind: Deliver, To: c.session.key, Queue: q.id, Consumer: c.id, Channel: c.channel, NoAck: c.noAck,
 		Number: first, Count: r.count, Index: r.index, Offset: r.offset, Stride: r.stride,
-		Redelivered: r.flags&runRedelivered != 0, Deliveries: r.deliveries, Acquired: r.acquired,
+		Redelivered: r.flags&runRedelivered != 0, Deliveries: q.failures(&r), Acquired: r.acquired,
 	})
 	s.handOver(q, c, first, r)
 }

@@ -167,7 +167,7 @@ func (s *Set) applyGet(g *Get) {
 	s.emit(Effect{
 		Kind: Got, To: s.from, Queue: q.id, Consumer: c.id, Channel: g.Channel, Request: g.Request, NoAck: g.NoAck,
 		Number: number, Count: 1, Index: one.index, Offset: one.offset, Stride: one.stride, Ready: uint64(q.ready),
-		Redelivered: one.flags&runRedelivered != 0, Deliveries: one.deliveries, Acquired: one.acquired,
+		Redelivered: one.flags&runRedelivered != 0, Deliveries: q.failures(&one), Acquired: one.acquired,
 	})
 	c.noAck = g.NoAck
 	s.handOver(q, c, number, one)

@@ -36,12 +36,12 @@ func (r Reason) String() string {
 type dead struct {
 	run
 	reason Reason
-	// flagged: the next delivery says redelivered, as after basic.reject
+	// flagged: the next delivery says redelivered, as one delivery has failed already
 	flagged bool
 }
 
 // bury takes r, which is no longer counted anywhere, to its dead-letter exchange, or lets it go if there is none.
-func (s *Set) bury(q *queue, r run, reason Reason, flagged bool) {
+func (s *Set) bury(q *queue, r run, reason Reason) {
 	if reason == ExpiredTTL {
 		q.stats.Expired += uint64(r.count)
 	}
@@ -59,7 +59,7 @@ func (s *Set) bury(q *queue, r run, reason Reason, flagged bool) {
 	q.outboxBytes += r.bytes()
 	for r.count > 0 {
 		part := r.take(min(r.count, ledger.Width))
-		q.outbox.Push(q.outboxNext, int(part.count), dead{run: part, reason: reason, flagged: flagged})
+		q.outbox.Push(q.outboxNext, int(part.count), dead{run: part, reason: reason, flagged: r.deliveries > 0})
 		q.outboxNext += uint64(part.count)
 	}
 }

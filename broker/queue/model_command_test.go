@@ -129,7 +129,7 @@ func (m *model) hand(b *burst, i int, refused, careful bool) (unknown bool) {
 			if q.c.Overflow == RejectPublishDLX || m.duplicate(q, msg) {
 				letter := m.enter(q, msg)
 				letter.failed = 0
-				m.die(q, letter, MaxLength, false)
+				m.die(q, letter, MaxLength)
 			}
 		default:
 			m.takeIn(q, msg)
@@ -173,7 +173,7 @@ func (m *model) enter(q *modelQueue, msg *message.Message) *modelMessage {
 		id: string(msg.RoutingKey), entry: m.entry, arrived: m.arrived, cost: int64(msg.Length()) + 4, size: q.sizeOf(msg),
 		priority: q.priorityOf(msg), again: msg.Flags&message.FlagRedelivered != 0,
 	}
-	if q.quorum() && msg.Flags&message.FlagCounts != 0 {
+	if q.c.Type != Stream && q.c.Type != Relay && msg.Flags&message.FlagCounts != 0 {
 		r.failed = msg.Deliveries
 		r.again = r.again || r.failed > 0
 	}

@@ -136,7 +136,7 @@ func (m *model) get(c *Get) {
 	m.expire(q)
 	holder.noAck, holder.channel = c.NoAck, c.Channel
 	m.seen.add(fmt.Sprint("replies ", m.from), "got %d: c%d ch%d #%d %s, %d left", c.Request, c.Consumer, c.Channel,
-		holder.next, head.describe(c.NoAck), q.count())
+		holder.next, q.describe(head, c.NoAck), q.count())
 	holder.hand(head, m.now)
 	m.forget(holder)
 }
@@ -192,13 +192,13 @@ func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
 	msg.cameBack = true
 	if cause != CauseUndelivered {
 		msg.again = true
+		if cause == CauseReject || cause == CauseClosed {
+			msg.failed++
+		}
 		if q.quorum() {
 			msg.acquired++
-			if cause == CauseReject || cause == CauseClosed {
-				msg.failed++
-			}
 			if q.c.DeliveryLimit >= 0 && int64(msg.failed) > q.c.DeliveryLimit {
-				m.die(q, msg, DeliveryLimit, true)
+				m.die(q, msg, DeliveryLimit)
 				return
 			}
 			if delay := q.retryDelay(msg, cause); delay > 0 {
@@ -214,13 +214,13 @@ func (m *model) comeBack(q *modelQueue, msg *modelMessage, cause Cause) {
 	q.put(msg)
 }
 
-// reject makes a message a dead letter. It begins anew, but for its failures if this is another one.
+// reject makes a message a dead letter. It begins anew, but for its failures, of which this may be another.
 func (m *model) reject(q *modelQueue, msg *modelMessage, cause Cause) {
 	msg.acquired = 0
-	if msg.failed++; cause != CauseReject {
-		msg.failed = 0
+	if cause == CauseReject {
+		msg.failed++
 	}
-	m.die(q, msg, Rejected, cause == CauseReject)
+	m.die(q, msg, Rejected)
 }
 
 // leaveChannel ends what a session has on a channel. What it has not seen of it was never delivered.

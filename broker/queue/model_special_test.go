@@ -80,7 +80,7 @@ func (m *model) relay(q *modelQueue, msg *message.Message, r *modelMessage) {
 	case q.c.Dedup && msg.Flags&message.FlagDedup != 0 && !m.fresh(q, string(msg.Dedup), msg.Delay):
 		q.stats.Dropped++
 	case q.c.Dedup || msg.Flags&message.FlagDelay == 0 || msg.Delay == 0:
-		m.die(q, r, Due, false)
+		m.die(q, r, Due)
 	default:
 		q.holdBack(r, m.now+int64(msg.Delay))
 	}
@@ -125,7 +125,7 @@ func (m *model) release(q *modelQueue) {
 		msg := q.waiting[0]
 		q.take(msg)
 		if q.c.Type == Relay {
-			m.die(q, msg, Due, false)
+			m.die(q, msg, Due)
 		} else {
 			q.returned = append(q.returned, msg)
 		}

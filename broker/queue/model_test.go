@@ -278,7 +278,7 @@ func (m *model) settle(q *modelQueue) {
 			break
 		}
 		if expired(head, m.now) && !head.fresh(m.entry) {
-			m.die(q, head, ExpiredTTL, false)
+			m.die(q, head, ExpiredTTL)
 			continue
 		}
 		c := q.turn()
@@ -300,7 +300,7 @@ func expired(m *modelMessage, now int64) bool { return m.expires != 0 && m.expir
 func (m *model) deliver(q *modelQueue, c *modelConsumer, msg *modelMessage) {
 	q.standBack(c)
 	c.window -= msg.cost + 64
-	m.seen.add(fmt.Sprint("deliver ", c.key, c.id), "ch%d #%d %s", c.channel, c.next, msg.describe(c.noAck))
+	m.seen.add(fmt.Sprint("deliver ", c.key, c.id), "ch%d #%d %s", c.channel, c.next, c.q.describe(msg, c.noAck))
 	c.hand(msg, m.now)
 	c.comeForward()
 }
@@ -325,25 +325,29 @@ func (c *modelConsumer) hand(msg *modelMessage, now int64) {
 	c.next++
 }
 
-func (m *modelMessage) describe(noAck bool) string {
-	return fmt.Sprintf("%s again=%v failed=%d acquired=%d noAck=%v", m.id, m.again, m.failed, m.acquired, noAck)
+func (q *modelQueue) describe(m *modelMessage, noAck bool) string {
+	failed := m.failed
+	if !q.quorum() {
+		failed = 0 // only a quorum queue says so
+	}
+	return fmt.Sprintf("%s again=%v failed=%d acquired=%d noAck=%v", m.id, m.again, failed, m.acquired, noAck)
 }
 
 // expire drops what is too old at the head; a quorum queue looks at the head of every priority.
 func (m *model) expire(q *modelQueue) {
 	if !q.quorum() {
 		for head := q.head(); head != nil && expired(head, m.now); head = q.head() {
-			m.die(q, head, ExpiredTTL, false)
+			m.die(q, head, ExpiredTTL)
 		}
 		return
 	}
 	for len(q.returned) > 0 && expired(q.returned[0], m.now) {
-		m.die(q, q.returned[0], ExpiredTTL, false)
+		m.die(q, q.returned[0], ExpiredTTL)
 	}
 	for i := 0; i < len(q.ready); {
 		head := i == 0 || q.ready[i-1].priority != q.ready[i].priority
 		if head && expired(q.ready[i], m.now) {
-			m.die(q, q.ready[i], ExpiredTTL, false)
+			m.die(q, q.ready[i], ExpiredTTL)
 		} else {
 			i++
 		}
@@ -354,16 +358,16 @@ func (m *model) expire(q *modelQueue) {
 func (m *model) limit(q *modelQueue) {
 	for !q.refuses() && q.head() != nil && q.over(0, 0) {
 		if expired(q.head(), m.now) {
-			m.die(q, q.head(), ExpiredTTL, false)
+			m.die(q, q.head(), ExpiredTTL)
 			continue
 		}
-		m.die(q, q.head(), MaxLength, false)
+		m.die(q, q.head(), MaxLength)
 		m.expire(q)
 	}
 }
 
 // die takes a message out of a queue, into the outbox if there is a dead-letter exchange.
-func (m *model) die(q *modelQueue, msg *modelMessage, reason Reason, flagged bool) {
+func (m *model) die(q *modelQueue, msg *modelMessage, reason Reason) {
 	q.take(msg)
 	if reason == ExpiredTTL {
 		q.stats.Expired++
@@ -377,7 +381,7 @@ func (m *model) die(q *modelQueue, msg *modelMessage, reason Reason, flagged boo
 		m.seen.add("dead letters", "%s", told)
 	}
 	q.buried++
-	q.outbox = append(q.outbox, modelDead{number: q.buried, m: msg, reason: reason, flagged: flagged})
+	q.outbox = append(q.outbox, modelDead{number: q.buried, m: msg, reason: reason, flagged: msg.failed > 0})
 }
 
 // due is the next moment at which time alone changes something; ok is false if there is none.

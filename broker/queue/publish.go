@@ -159,7 +159,7 @@ func (s *Set) enqueue(q *queue, h *message.Head, r run) {
 	if h.Flags&message.FlagRedelivered != 0 {
 		r.flags |= runRedelivered
 	}
-	if h.Flags&message.FlagCounts != 0 && q.config.Type == Quorum {
+	if h.Flags&message.FlagCounts != 0 {
 		r.deliveries = h.Deliveries
 		if r.deliveries > 0 {
 			r.flags |= runRedelivered
@@ -265,5 +265,5 @@ func (s *Set) turnAway(q *queue, h *message.Head, one run) {
 	one.size = q.size(h)
 	one.priority = q.lane(h.Priority)
 	s.keep(&one)
-	s.bury(q, one, MaxLength, false)
+	s.bury(q, one, MaxLength)
 }

@@ -25,7 +25,7 @@ func (s *Set) relay(q *queue, h *message.Head, r run) {
 	}
 	s.keep(&r)
 	if delay == 0 {
-		s.bury(q, r, Due, false)
+		s.bury(q, r, Due)
 		return
 	}
 	r.due = s.now + delay
@@ -40,7 +40,7 @@ func (s *Set) releaseDue(q *queue) {
 	q.waiting.due(s.now, func(r run) {
 		r.due = 0
 		if q.config.Type == Relay {
-			s.bury(q, r, Due, false)
+			s.bury(q, r, Due)
 			return
 		}
 		q.putBack(r)

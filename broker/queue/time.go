@@ -38,7 +38,7 @@ func (q *queue) outlives() int64 {
 func (s *Set) expire(q *queue) {
 	if q.config.Type != Quorum {
 		for r, from := q.front(); r != nil && s.over(r); r, from = q.front() {
-			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL)
 		}
 		return
 	}
@@ -47,11 +47,11 @@ func (s *Set) expire(q *queue) {
 		if r == nil || !s.over(r) {
 			break
 		}
-		s.bury(q, q.takeFront(fromReturned, r.count), ExpiredTTL, false)
+		s.bury(q, q.takeFront(fromReturned, r.count), ExpiredTTL)
 	}
 	for p := q.lanes.top(); p >= 0; {
 		if r := q.lanes.list[p].front(); s.over(r) {
-			s.bury(q, q.takeFront(p, r.count), ExpiredTTL, false)
+			s.bury(q, q.takeFront(p, r.count), ExpiredTTL)
 			p = q.lanes.below(p + 1)
 		} else {
 			p = q.lanes.below(p)
@@ -75,7 +75,7 @@ func (s *Set) limit(q *queue) {
 			return
 		}
 		if s.over(r) {
-			s.bury(q, q.takeFront(from, r.count), ExpiredTTL, false)
+			s.bury(q, q.takeFront(from, r.count), ExpiredTTL)
 			continue
 		}
 		if c.MaxLength != None {
@@ -87,7 +87,7 @@ func (s *Set) limit(q *queue) {
 		if excess <= 0 {
 			return
 		}
-		s.bury(q, q.takeFront(from, uint32(min(excess, int64(r.count)))), MaxLength, false)
+		s.bury(q, q.takeFront(from, uint32(min(excess, int64(r.count)))), MaxLength)
 	}
 }
 

@@ -176,3 +176,25 @@ func TestDeadLetterExchangeMustBeAString(t *testing.T) {
 	_, err := connect(t).QueueDeclare(unique("queue"), true, false, false, false, amqp.Table{"x-dead-letter-exchange": int32(1)})
 	wantRefusal(t, err, amqp.PreconditionFailed, "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue")
 }
+
+// A failed delivery stays with a message on its way from queue to queue: its dead letter says redelivered, whatever it
+// died of, and a quorum queue counts on.
+func TestFailedDeliveriesStayWithADeadLetter(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	for _, kind := range []string{"classic", "quorum"} {
+		last := c.quorumQueue(nil)
+		middle := c.queue(amqp.Table{"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": last})
+		first := c.queue(amqp.Table{
+			"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": middle, "x-message-ttl": 300,
+		})
+		c.fill(first, "m")
+		c.must(c.get(first).Reject(true), "basic.reject with requeue")
+		d := c.get(middle) // expired there
+		equal(t, "redelivered after a failure and "+kind, d.Redelivered, true)
+		c.must(d.Nack(false, false), "basic.nack")
+		d = c.get(last)
+		equal(t, "redelivered at last", d.Redelivered, true)
+		equal(t, "x-delivery-count", d.Headers["x-delivery-count"], any(int64(1)))
+	}
+}
