@@ -41,7 +41,10 @@ func newConsistentHash(arguments protocol.RawTable) (Index, *protocol.Error) {
 		s.header = string(name)
 	}
 	if byProperty {
-		name, _ := property.Bytes()
+		name, ok := property.Bytes()
+		if !ok {
+			return nil, protocol.PreconditionFailed("hash-property must be a string, got %s", property.TypeName())
+		}
 		s.property = string(name)
 		if !slices.Contains([]string{"correlation_id", "message_id", "timestamp"}, s.property) {
 			return nil, protocol.PreconditionFailed("Unsupported property: %s", s.property)

@@ -59,6 +59,9 @@ type consumerWish struct {
 // check reads the consumer's arguments.
 func (w *consumerWish) check(q *topology.Queue) *protocol.Error {
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", q.Name, q.VHost)
+	if refusal := topology.CheckConsumer(q, where, w.Arguments); refusal != nil {
+		return refusal
+	}
 	if value, ok := w.Arguments.Lookup("x-priority"); ok {
 		n, isInteger := value.Int()
 		if !isInteger {
@@ -67,10 +70,14 @@ func (w *consumerWish) check(q *topology.Queue) *protocol.Error {
 		w.priority = n
 	}
 	if value, ok := w.Arguments.Lookup("x-consumer-timeout"); ok {
-		w.timeoutMs, _ = value.Int()
-	}
-	if refusal := topology.CheckConsumer(q, where, w.Arguments); refusal != nil {
-		return refusal
+		n, isInteger := value.Int()
+		switch {
+		case !isInteger:
+			return protocol.PreconditionFailed(`invalid arg 'x-consumer-timeout' for %s: "expected integer, got %s"`, where, value.TypeName())
+		case n < 0:
+			return protocol.PreconditionFailed("invalid arg 'x-consumer-timeout' for %s: {value_negative,%d}", where, n)
+		}
+		w.timeoutMs = n
 	}
 	if refusal := w.checkStream(q, where); refusal != nil {
 		return refusal

@@ -52,7 +52,7 @@ var queueArguments = []argument{
 	{"x-quorum-initial-group-size", onQuorum, wrongSize},
 	{"x-max-age", onStream, wrongAge},
 	{"x-stream-max-segment-size-bytes", onStream, wrongCount},
-	{"x-stream-filter-size-bytes", onStream, wrongInteger},
+	{"x-stream-filter-size-bytes", onStream, wrongCount},
 	{"x-initial-cluster-size", onStream, wrongSize},
 	{"x-queue-leader-locator", onClassic + onQuorum + onStream, oneOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders")},
 	{"x-delivery-limit", onQuorum, nil},
@@ -189,7 +189,7 @@ func wrongPriority(value any, all protocol.Table) string {
 }
 
 func wrongVersion(value any, all protocol.Table) string {
-	if text := wrongInteger(value, all); text != "" {
+	if text := wrongCount(value, all); text != "" {
 		return text
 	}
 	if n, _ := integer(value); n != 2 {

@@ -267,6 +267,9 @@ func wrongDefinition(definition map[string]any, operator bool) string {
 	var unknown []string
 	for _, name := range sortedNames(definition) {
 		known, ok := settingsKnown[name]
+		if name == "queue-master-locator" {
+			return "use of deprecated queue-master-locator argument is not permitted"
+		}
 		if !ok || operator && !known.operator {
 			unknown = append(unknown, name)
 		} else if text := known.wrong(definition[name]); text != "" {

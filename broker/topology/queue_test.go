@@ -158,7 +158,7 @@ func TestArguments(t *testing.T) {
 		{"x-max-priority", "c", []any{int32(0), uint8(255)}, merge(integer, count, map[any]string{int32(256): "{max_value_exceeded,256}"})},
 		{"x-single-active-consumer", "cq", []any{true, false}, flag},
 		{"x-queue-mode", "c", []any{"lazy", "default", "nonsense", int32(1)}, nil},
-		{"x-queue-version", "c", []any{int32(2)}, merge(integer, map[any]string{int32(1): `"unsupported queue version '1'"`, int32(-1): `"unsupported queue version '-1'"`})},
+		{"x-queue-version", "c", []any{int32(2)}, merge(integer, map[any]string{int32(1): `"unsupported queue version '1'"`, int32(-1): "{value_negative,-1}"})},
 		{"x-queue-leader-locator", "cqs", []any{"client-local", "balanced", "random", "least-leaders"}, words("invalid_queue_locator_arg")},
 		{"x-delivery-limit", "q", []any{int32(5), int32(-1), "nonsense"}, nil},
 		{"x-quorum-initial-group-size", "q", []any{int32(1)}, size},

@@ -163,3 +163,29 @@ func TestQueueMasterLocatorIsDenied(t *testing.T) {
 	_, err := c.QueueDeclare(unique("queue"), true, false, false, false, amqp.Table{"x-queue-master-locator": "min-masters"})
 	wantRefusal(t, err, amqp.InternalError, "Feature `queue_master_locator` is deprecated")
 }
+
+func TestConsumerArgumentsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	queues := map[string]string{}
+	for _, kind := range []string{"classic", "quorum", "stream"} {
+		queues[kind] = c.queue(amqp.Table{"x-queue-type": kind})
+	}
+	for _, test := range []struct {
+		kind, arg string
+		value     any
+		words     string
+	}{
+		{"classic", "x-priority", "high", `"expected integer, got longstr"`},
+		{"quorum", "x-priority", true, `"expected integer, got bool"`},
+		{"stream", "x-priority", "high", "of queue type rabbit_stream_queue"},
+		{"quorum", "x-consumer-timeout", int32(-1), "{value_negative,-1}"},
+		{"quorum", "x-consumer-timeout", "soon", `"expected integer, got longstr"`},
+		{"quorum", "x-stream-offset", "first", "of queue type rabbit_quorum_queue"},
+	} {
+		ch := c.channel()
+		ch.prefetch(1)
+		_, err := ch.Consume(queues[test.kind], "", false, false, false, false, amqp.Table{test.arg: test.value})
+		wantRefusal(t, err, amqp.PreconditionFailed, "invalid arg '"+test.arg+"' for queue '"+queues[test.kind], test.words)
+	}
+}
