@@ -31,6 +31,8 @@ type Options struct {
 	Clock  func() int64 // milliseconds since the epoch
 	Fatal  func(error)  // ends the process
 	Logger zerolog.Logger
+	// Network reaches the other members of groups; nil: every group has this node alone.
+	Network Network
 	// Workers is how many goroutines run the groups. Default 1.
 	Workers int
 	// SnapshotBytes is after how many bytes of log a snapshot is taken, at least. Default 16 MiB.
@@ -53,6 +55,7 @@ type Host struct {
 	Options
 	workers []*worker
 	running sync.WaitGroup
+	closed  chan struct{}
 
 	mu   sync.Mutex
 	open map[uint64]*member
@@ -78,11 +81,14 @@ func NewHost(o Options) *Host {
 	if o.FlightBytes == 0 {
 		o.FlightBytes = 16 << 20
 	}
-	h := &Host{Options: o, open: map[uint64]*member{}}
+	h := &Host{Options: o, open: map[uint64]*member{}, closed: make(chan struct{})}
 	for i := range o.Workers {
 		w := newWorker(h)
 		h.workers = append(h.workers, w)
 		h.start("raftlog.worker", uint64(i), w.run)
+	}
+	if o.Network != nil {
+		h.start("raftlog.ticks", o.Node, h.drive)
 	}
 	return h
 }
@@ -127,6 +133,7 @@ func (h *Host) cacheShare() int64 { return h.CacheBytes / max(h.many.Load(), 1) 
 
 // Close stops the workers. The logs must be closed before.
 func (h *Host) Close() error {
+	close(h.closed)
 	for _, w := range h.workers {
 		w.stop()
 	}

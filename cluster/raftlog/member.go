@@ -42,11 +42,12 @@ type member struct {
 	lastTime int64  // of the newest entry, log time
 	skew     int64  // what the clock lacks to go on from lastTime
 
-	mu      sync.Mutex // guards what follows
-	waiting []oplog.Batch
-	flight  int64 // bytes proposed that are not committed
-	closing bool
-	refuses error // why nothing is proposed any more
+	mu        sync.Mutex // guards what follows
+	waiting   []oplog.Batch
+	flight    int64 // bytes proposed that are not committed
+	closing   bool
+	following bool  // another member leads, or none
+	refuses   error // why nothing is proposed any more
 }
 
 // openMember restores a member from the disk.
@@ -71,6 +72,10 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 	if err := m.log.check(); err != nil {
 		return nil, err
 	}
+	m.following = !m.log.alone(h.Node)
+	if e, err := m.entries.Get(m.log.last); err == nil && e.Kind == entries.Normal {
+		m.lastTime, _ = oplog.EntryTime(e.Data)
+	}
 	m.raft, err = raft.NewRawNode(&raft.Config{
 		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.applied(),
 		AsyncStorageWrites: true, MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: roundMax, MaxInflightMsgs: 64,
@@ -81,6 +86,7 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 
 // begin is the first thing the worker does with a member: one that is alone leads without asking anybody.
 func (m *member) begin() {
+	m.worker.members[m.group] = m
 	if m.log.alone(m.host.Node) {
 		if err := m.raft.Campaign(); err != nil {
 			m.logger.Error().Err(err).Msg("the only member could not become leader")
@@ -94,9 +100,13 @@ func (m *member) begin() {
 // Propose implements oplog.Log.
 func (m *member) Propose(b oplog.Batch) error {
 	m.mu.Lock()
-	if m.refuses != nil {
+	if m.refuses != nil || m.following {
+		err := m.refuses
 		m.mu.Unlock()
-		return m.refuses
+		if err == nil {
+			err = oplog.ErrNotLeading
+		}
+		return err
 	}
 	m.waiting = append(m.waiting, b)
 	first := len(m.waiting) == 1
@@ -137,6 +147,17 @@ func (m *member) now() int64 {
 	}
 	m.lastTime = t
 	return t
+}
+
+// keepTime notes how log time, as another member leads it, differs from this node's clock: should this one lead, log time
+// goes on from there, whatever its clock says.
+func (m *member) keepTime(e *raftpb.Entry) {
+	if m.leading || e.GetType() != raftpb.EntryNormal {
+		return
+	}
+	if t, ok := oplog.EntryTime(e.GetData()); ok {
+		m.lastTime, m.skew = t, t-m.host.Clock()
+	}
 }
 
 func (m *member) takeWaiting() []oplog.Batch {
@@ -193,7 +214,7 @@ func (m *member) ready(r *round) {
 			case raftpb.MsgStorageApply:
 				m.apply(message)
 			default:
-				m.logger.Debug().Stringer("message", message.GetType()).Msg("nobody to send to")
+				r.send(m, message)
 			}
 		}
 	}
@@ -206,6 +227,12 @@ func (m *member) follow(s *raft.SoftState) {
 		return
 	}
 	m.leading, m.told = leading, false
+	m.mu.Lock()
+	m.following = !leading
+	if !leading { // whoever proposed finds the new leader
+		m.waiting, m.flight = nil, 0
+	}
+	m.mu.Unlock()
 	if leading {
 		m.term = m.raft.BasicStatus().HardState.GetTerm()
 		return
@@ -227,6 +254,7 @@ func (m *member) append(r *round, message *raftpb.Message) {
 			m.entries.AppendTo(b, &entries.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entries.Kind(e.GetType()), Data: e.GetData()})
 		}
 		m.log.append(list)
+		m.keepTime(list[len(list)-1])
 	}
 	if message.Term != nil || message.Vote != nil || message.Commit != nil {
 		m.log.hard = entries.HardState{Term: message.GetTerm(), Vote: message.GetVote(), Commit: message.GetCommit()}
@@ -324,6 +352,7 @@ func (m *member) Close() error {
 	done := make(chan struct{})
 	m.worker.call(func() {
 		m.closed = true
+		delete(m.worker.members, m.group)
 		close(done)
 	})
 	<-done

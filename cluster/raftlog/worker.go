@@ -9,8 +9,9 @@ import (
 
 // worker runs the raft nodes of its groups. owner: run, but for the inbox
 type worker struct {
-	host *Host
-	wake chan struct{} // one place
+	host    *Host
+	wake    chan struct{} // one place
+	members map[uint64]*member
 
 	mu      sync.Mutex // guards the inbox
 	calls   []func()
@@ -25,7 +26,9 @@ type step struct {
 	messages []*raftpb.Message
 }
 
-func newWorker(h *Host) *worker { return &worker{host: h, wake: make(chan struct{}, 1)} }
+func newWorker(h *Host) *worker {
+	return &worker{host: h, wake: make(chan struct{}, 1), members: map[uint64]*member{}}
+}
 
 func (w *worker) signal() {
 	select {
@@ -71,6 +74,19 @@ type round struct {
 	answers []step
 	touched []*member
 	synced  bool // somebody waits for the write
+	out     outbox
+}
+
+// send gives a message to the member's peer.
+func (r *round) send(m *member, message *raftpb.Message) {
+	if m.host.Network == nil {
+		m.logger.Debug().Stringer("message", message.GetType()).Msg("nobody to send to")
+		return
+	}
+	if r.out == nil {
+		r.out = outbox{}
+	}
+	r.out.add(m.group, message)
 }
 
 // run goes round whenever there is something to do.
@@ -110,6 +126,10 @@ func (w *worker) hear(r *round, s *step) {
 		return
 	}
 	for _, message := range s.messages {
+		if message.GetTo() != w.host.Node {
+			r.send(m, message)
+			continue
+		}
 		if err := m.raft.Step(message); err != nil {
 			m.logger.Debug().Err(err).Stringer("message", message.GetType()).Msg("raft did not take a message")
 		}
@@ -133,6 +153,9 @@ func (w *worker) goRound(r *round) {
 		}
 		m.propose()
 		m.ready(r)
+	}
+	for to, data := range r.out {
+		w.host.Network.Send(to, data)
 	}
 	switch {
 	case r.batch == nil:

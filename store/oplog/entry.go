@@ -50,6 +50,14 @@ func AppendEntry(dst []byte, timeMs int64, batches []Batch) []byte {
 	return dst
 }
 
+// EntryTime gives the log time of an encoded entry, in milliseconds; ok is false for bytes that are none.
+func EntryTime(data []byte) (ms int64, ok bool) {
+	if len(data) < entryHeadSize || data[0] != entryVersion {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint64(data[1:])), true
+}
+
 // ParseEntry opens an encoded entry. Its slices are borrowed from data; batches are appended to reuse.
 func ParseEntry(index uint64, data []byte, reuse []Batch) (Entry, error) {
 	e := Entry{Index: index, Data: data}

@@ -1,0 +1,141 @@
+package raftlog
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Network carries what members of different nodes have to say to each other.
+type Network interface {
+	// Send gives bytes away, for Receive of another node's Host. It does not block; what it loses raft sends again.
+	Send(to uint64, data []byte)
+}
+
+// tickEvery is the unit of elections and heartbeats.
+const tickEvery = 50 * time.Millisecond
+
+// A member that has lost its leader campaigns after a time between these: not all at once.
+const (
+	campaignLeast = 20 * time.Millisecond
+	campaignMost  = 100 * time.Millisecond
+)
+
+// outbox is what a round has to send to other nodes, by node: of each message the group 8 bytes, the length 4 bytes, and
+// the message.
+type outbox map[uint64][]byte
+
+func (o outbox) add(group uint64, message *raftpb.Message) {
+	to := message.GetTo()
+	data := binary.LittleEndian.AppendUint64(o[to], group)
+	at := len(data)
+	data = append(data, 0, 0, 0, 0)
+	data, err := proto.MarshalOptions{}.MarshalAppend(data, message)
+	if err != nil {
+		bug("group %d: a message cannot be written: %v", group, err)
+	}
+	binary.LittleEndian.PutUint32(data[at:], uint32(len(data)-at-4))
+	o[to] = data
+}
+
+// Receive takes what another node's Network was given. What is no message, or of a group that is not here, is dropped.
+func (h *Host) Receive(from uint64, data []byte) {
+	var steps []step
+	for len(data) >= 12 {
+		group, n := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint32(data[8:])
+		data = data[12:]
+		if uint64(n) > uint64(len(data)) {
+			h.Logger.Error().Uint64("from", from).Msg("a message between nodes is cut off")
+			return
+		}
+		message := &raftpb.Message{}
+		if err := proto.Unmarshal(data[:n], message); err != nil || message.GetFrom() != from || message.GetTo() != h.Node {
+			h.Logger.Error().Err(err).Uint64("from", from).Uint64("group", group).Msg("a message between nodes is none")
+			return
+		}
+		data = data[n:]
+		h.mu.Lock()
+		m := h.open[group]
+		h.mu.Unlock()
+		if m != nil {
+			steps = append(steps, step{member: m, messages: []*raftpb.Message{message}})
+		}
+	}
+	for _, s := range steps {
+		s.member.worker.answered([]step{s})
+	}
+}
+
+// Lost tells that a node cannot be reached any more. Members that followed one there look for another leader soon.
+func (h *Host) Lost(node uint64) {
+	for _, w := range h.workers {
+		w.call(func() {
+			for _, m := range w.members {
+				m.lost(node)
+			}
+		})
+	}
+}
+
+// lost forgets a leader that cannot be reached, and campaigns unless somebody else does first.
+func (m *member) lost(node uint64) {
+	if m.raft.BasicStatus().Lead != node {
+		return
+	}
+	if err := m.raft.ForgetLeader(); err != nil {
+		m.logger.Error().Err(err).Msg("the leader is not forgotten")
+		return
+	}
+	wait := campaignLeast + rand.N(campaignMost-campaignLeast)
+	time.AfterFunc(wait, func() {
+		m.worker.call(func() {
+			if m.closed || m.raft.BasicStatus().Lead != raft.None {
+				return
+			}
+			m.campaign()
+		})
+	})
+}
+
+func (m *member) campaign() {
+	if err := m.raft.Campaign(); err != nil {
+		m.logger.Error().Err(err).Msg("a member cannot campaign")
+	}
+	var r round
+	r.touch(m)
+	m.worker.goRound(&r)
+}
+
+// tick lets a tick pass for all members that are not alone.
+func (w *worker) tick() {
+	var r round
+	for _, m := range w.members {
+		if !m.closed && !m.log.alone(m.host.Node) {
+			m.raft.Tick()
+			r.touch(m)
+		}
+	}
+	if len(r.touched) > 0 {
+		w.goRound(&r)
+	}
+}
+
+// drive ticks until the host is closed.
+func (h *Host) drive() {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			for _, w := range h.workers {
+				w.call(w.tick)
+			}
+		case <-h.closed:
+			return
+		}
+	}
+}
