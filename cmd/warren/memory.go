@@ -41,9 +41,9 @@ func budget(v *settings.Values) (uint64, error) {
 	return uint64(budgetShare * float64(total)), nil
 }
 
-// heapLimit is how large a budget lets the heap become; 0: there is no limit.
+// heapLimit is how large a budget lets the heap become. One in which no broker could live is meant for publishers alone.
 func heapLimit(budget uint64) int64 {
-	if budget == 0 || budget > math.MaxInt64/2 {
+	if budget < heapLeast || budget > math.MaxInt64/2 {
 		return math.MaxInt64
 	}
 	return max(int64(heapShare*(float64(budget)-programBytes)), heapLeast)

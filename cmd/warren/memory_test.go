@@ -29,7 +29,7 @@ func TestWhatABudgetMeans(t *testing.T) {
 			t.Errorf("%s: %d, %v", c.file, got, err)
 		}
 	}
-	if heapLimit(0) != math.MaxInt64 || heapLimit(math.MaxUint64) != math.MaxInt64 || heapLimit(1) != heapLeast {
+	if heapLimit(0) != math.MaxInt64 || heapLimit(math.MaxUint64) != math.MaxInt64 || heapLimit(1) != math.MaxInt64 || heapLimit(heapLeast) != heapLeast {
 		t.Error("no limit, or hardly any")
 	}
 	for budget := uint64(128 << 20); budget <= 64<<30; budget *= 2 {

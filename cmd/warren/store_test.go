@@ -275,4 +275,14 @@ func TestADamagedGroupRefusesAndOthersServe(t *testing.T) {
 		publish(t, ch, fmt.Sprint("new", i), "x")
 	}
 	p.stop()
+	found := map[string]bool{}
+	lines, said, code := export(t, filepath.Join(dir, "data"))
+	for _, line := range lines {
+		if string(line.Body) == "in "+line.Queue && line.VHost == "/" { // those of the damaged group are still in its log
+			found[line.Queue] = true
+		}
+	}
+	if want := refused; code == 0 || !strings.Contains(said, "snapshot cannot be read") || len(found) != want {
+		t.Errorf("%d queues of %d are found, exit code %d, said %q", len(found), want, code, said)
+	}
 }

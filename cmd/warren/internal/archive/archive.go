@@ -3,6 +3,7 @@
 //
 //  1. Read opens a directory for looking, damaged or not.
 //  2. The machine of each group is made again: from its snapshot, and the entries behind it.
+//     Where the snapshot cannot be read, what is in the log is shown instead.
 //  3. Every message that a queue of the machine holds is read from the log, and handed to whoever asked.
 package archive
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/store"
 	"github.com/warrenmq/warren/store/entries"
 	"github.com/warrenmq/warren/store/keys"
@@ -32,6 +34,8 @@ type Result struct {
 // Message is one message of a queue; its slices are borrowed.
 type Message struct {
 	VHost, Queue string
+	// Uncertain: the state of the group is lost, and the message may have been settled. VHost is empty if it is lost too.
+	Uncertain bool
 	message.Message
 }
 
@@ -47,13 +51,17 @@ func Read(dir string, visit func(*Message) error) (r Result, err error) {
 		r.Damage = append(r.Damage, err)
 		return r, nil
 	}
-	ids, err := groups(s)
-	if err != nil {
-		r.Damage = append(r.Damage, err)
+	ids, damage := groups(s)
+	if damage != nil {
+		r.Damage = append(r.Damage, damage)
+	}
+	names, unknown := catalog(s)
+	if unknown != nil {
+		r.Damage = append(r.Damage, unknown)
 	}
 	for _, id := range ids {
 		r.Groups++
-		if err = r.readGroup(entries.New(s, id), id, visit); err != nil {
+		if err = r.readGroup(entries.New(s, id), id, names, visit); err != nil {
 			break
 		}
 	}
@@ -79,10 +87,13 @@ func groups(s *store.Store) (ids []uint64, err error) {
 }
 
 // readGroup makes the machine of a group again and visits what its queues hold. Only what visit says is returned.
-func (r *Result) readGroup(log *entries.Store, id uint64, visit func(*Message) error) error {
+func (r *Result) readGroup(log *entries.Store, id uint64, names *topology.Catalog, visit func(*Message) error) error {
 	set := queue.NewSet(func(uint64, int64) {})
 	if err := replay(log, set); err != nil {
 		r.Damage = append(r.Damage, fmt.Errorf("group %d: %w", id, err))
+		if errors.Is(err, errSnapshot) {
+			return r.salvage(log, names, visit)
+		}
 	}
 	var cached struct {
 		index uint64
@@ -130,15 +141,18 @@ func (r *Result) readGroup(log *entries.Store, id uint64, visit func(*Message) e
 	return nil
 }
 
+// errSnapshot: the state of a group is lost.
+var errSnapshot = errors.New("its snapshot cannot be read: messages that were settled may be among those that are shown")
+
 // replay restores a machine as far as it can be.
 func replay(log *entries.Store, set *queue.Set) error {
 	head, ok, err := log.SnapshotHead()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errSnapshot, err)
 	}
 	if ok {
 		if err := set.Restore(log.SnapshotReader(head)); err != nil {
-			return fmt.Errorf("its snapshot: %w", err)
+			return fmt.Errorf("%w: %w", errSnapshot, err)
 		}
 	}
 	last, _, ok, err := log.Last()

@@ -17,6 +17,7 @@ type line struct {
 	Exchange    string         `json:"exchange"`
 	RoutingKey  string         `json:"routing_key"`
 	Redelivered bool           `json:"redelivered,omitempty"`
+	Uncertain   bool           `json:"perhaps_settled,omitempty"`
 	Properties  map[string]any `json:"properties"`
 	Body        []byte         `json:"body"`
 }
@@ -29,7 +30,7 @@ func Export(dir string, to io.Writer) (Result, error) {
 	r, err := Read(dir, func(m *Message) error {
 		return encoder.Encode(line{
 			VHost: m.VHost, Queue: m.Queue, Exchange: string(m.Exchange), RoutingKey: string(m.RoutingKey),
-			Redelivered: m.Flags&message.FlagRedelivered != 0, Properties: properties(m.Props), Body: m.Body,
+			Redelivered: m.Flags&message.FlagRedelivered != 0, Uncertain: m.Uncertain, Properties: properties(m.Props), Body: m.Body,
 		})
 	})
 	if err != nil {
