@@ -95,12 +95,12 @@ func (w *writer) send(c *consumer, e *group.Event) {
 			break
 		}
 		d.Tag, d.Exchange, d.RoutingKey, d.Properties, d.Body = o.next+uint64(i), m.Exchange, m.RoutingKey, m.Props, m.Body
-		if m.Flags&message.FlagRedelivered != 0 {
+		if m.Flags&message.FlagRedelivered != 0 && !e.Stream {
 			d.Redelivered = true
 		}
 		switch {
 		case e.Stream:
-			d.Properties = streamed(m.Props, e.Ready+uint64(i))
+			d.Properties = streamed(m.Props, e.Ready+uint64(i), m.Flags&message.FlagCounts != 0)
 		case e.Acquired > 0 || e.Deliveries > 0:
 			d.Properties = withCounts(m.Props, e)
 		}

@@ -96,7 +96,7 @@ func (r *reader) readHeaders(headers protocol.RawTable, m *message.Message) {
 				r.settle() // an acknowledged message holds its key no longer
 			}
 		case "x-stream-filter-value":
-			if text, ok := value.Bytes(); ok && len(text) <= shortstrMax {
+			if text, ok := value.Bytes(); ok && len(text) > 0 && len(text) <= shortstrMax {
 				m.Flags |= message.FlagFilter
 				m.Filter = text
 			}

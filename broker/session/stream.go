@@ -1,6 +1,8 @@
 package session
 
 import (
+	"slices"
+
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -29,6 +31,8 @@ func (w *consumerWish) checkStream(q *topology.Queue, where string) *protocol.Er
 	}
 	if value, ok := w.Arguments.Lookup("x-stream-filter"); ok {
 		w.stream.filters = streamFilters(value)
+		// An empty value is none: to ask for it is to ask for messages without one.
+		w.stream.unfiltered = w.stream.unfiltered || slices.Contains(w.stream.filters, queue.FilterHash(nil))
 	}
 	switch {
 	case w.prefetch == 0:
@@ -76,13 +80,15 @@ func streamFilters(value protocol.RawValue) (hashes []uint32) {
 }
 
 // streamed gives a message's properties as a stream's reader gets them: with its offset, always with a delivery mode, and
-// without what a stream of RabbitMQ does not keep (tables and arrays but CC, the cluster id).
-func streamed(props []byte, offset uint64) []byte {
+// without what a stream of RabbitMQ does not keep (tables and arrays but CC and a dead letter's x-death, the cluster id).
+func streamed(props []byte, offset uint64, deadLetter bool) []byte {
 	p := protocol.Properties(props)
 	headers, _ := p.Headers()
 	kept := protocol.RawTable{}
 	for key, value := range headers.Each {
 		switch {
+		case value.Tag == 'A' && string(key) == "x-death" && deadLetter:
+			kept = protocol.AppendField(kept, string(key), value.Decode())
 		case value.Tag == 'F', value.Tag == 'A' && string(key) != "CC", string(key) == "x-stream-offset":
 		case value.Tag == 'x':
 			octets, _ := value.Bytes()

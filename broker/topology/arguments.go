@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -250,15 +251,18 @@ var ageUnits = map[byte]int64{
 	's': 1000, 'm': 60_000, 'h': 3_600_000, 'D': 86_400_000, 'M': 30 * 86_400_000, 'Y': 365 * 86_400_000,
 }
 
+// ageMax bounds the number of a duration: beyond it nothing gets so old, and a product fits.
+const ageMax = math.MaxInt32
+
 // ParseAge reads a duration such as 7D and gives milliseconds.
 func ParseAge(text string) (ms int64, ok bool) {
 	if len(text) < 2 {
 		return 0, false
 	}
 	unit, known := ageUnits[text[len(text)-1]]
-	n, err := strconv.ParseInt(text[:len(text)-1], 10, 32)
-	if !known || err != nil || n <= 0 {
+	n, err := strconv.ParseInt(text[:len(text)-1], 10, 64)
+	if !known || err != nil && !errors.Is(err, strconv.ErrRange) || n <= 0 {
 		return 0, false
 	}
-	return n * unit, true
+	return min(n, ageMax) * unit, true
 }

@@ -247,3 +247,37 @@ func TestStreamKeepsProperties(t *testing.T) {
 		fmt.Sprint("text/plain", "c", "m", "t", "a", "r", 3, "1", 2, 1_700_000_000))
 	equal(t, "headers", fmt.Sprint(d.Headers), "map[n:7 s:text x-stream-offset:0 yes:true]")
 }
+
+// The value "" is none: who publishes it publishes without one, who asks for it asks for messages without one.
+func TestStreamFilterThatIsEmpty(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	s := c.stream()
+	c.confirming()
+	c.confirmed("", s, "eu", amqp.Table{"x-stream-filter-value": "eu"})
+	c.confirmed("", s, "empty", amqp.Table{"x-stream-filter-value": ""})
+	c.confirmed("", s, "none", nil)
+	for what, args := range map[string]amqp.Table{
+		"asked for":  {"x-stream-offset": "first", "x-stream-filter": ""},
+		"unfiltered": {"x-stream-offset": "first", "x-stream-filter": "us", "x-stream-match-unfiltered": true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			reader := connect(t)
+			reader.prefetch(10)
+			equal(t, "without a value", reader.nextBodies(reader.consumeWith(s, "", false, args), 2), []string{"empty", "none"})
+		})
+	}
+}
+
+func TestStreamKeepsTheDeathsOfADeadLetter(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	s := c.stream()
+	q := c.queue(amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": s})
+	c.fill(q, "m")
+	c.must(c.get(q).Reject(false), "basic.reject")
+	d := c.next(c.read(s, "first"))
+	c.wantDeath(c.deaths(d)[0], 1, "rejected", q, "", q)
+	c.wantLastDeath(d, "rejected", q, "")
+	equal(t, "redelivered", d.Redelivered, false)
+}
