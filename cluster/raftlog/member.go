@@ -35,6 +35,7 @@ type member struct {
 	applier *applier
 	touched bool
 	closed  bool
+	drained chan struct{} // Close waits for it
 
 	leading  bool
 	term     uint64 // in which it leads
@@ -339,6 +340,22 @@ func (m *member) Do(f func()) error {
 	return nil
 }
 
+// endIfDrained lets Close go on once all that was taken has been applied. A group with peers does not wait for these: what it
+// has proposed they may commit without it.
+func (m *member) endIfDrained() {
+	if m.drained == nil {
+		return
+	}
+	m.mu.Lock()
+	waiting := len(m.waiting) > 0
+	m.mu.Unlock()
+	if m.log.alone(m.host.Node) && (waiting || m.raft.BasicStatus().Applied < m.log.last) {
+		return
+	}
+	close(m.drained)
+	m.drained = nil
+}
+
 // Close implements oplog.Log: it applies what is under way, takes a snapshot, and stops.
 func (m *member) Close() error {
 	m.mu.Lock()
@@ -348,6 +365,10 @@ func (m *member) Close() error {
 	if closed {
 		return nil
 	}
+	drained := make(chan struct{})
+	m.worker.call(func() { m.drained = drained })
+	m.worker.proposal(m)
+	<-drained
 	m.applier.stop()
 	done := make(chan struct{})
 	m.worker.call(func() {

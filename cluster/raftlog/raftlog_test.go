@@ -290,6 +290,25 @@ func TestAClosedLogRefuses(t *testing.T) {
 	n.stop()
 }
 
+// TestWhatWasTakenIsAppliedBeforeTheEnd: as in a log in memory, a batch that was not refused is there, however soon the log
+// is closed, and however much waits.
+func TestWhatWasTakenIsAppliedBeforeTheEnd(t *testing.T) {
+	n := start(t, vfs.NewMem(), Options{FlightBytes: 64 << 10})
+	for round := range 2 {
+		m := n.notes(1)
+		const each, size = 300, 50_000
+		for i := range each {
+			propose(t, m.log, 1, uint64(round*each+i+1), strings.Repeat("x", size))
+		}
+		must(t, m.log.Close())
+		if m.mu.Lock(); len(m.seen) < each {
+			t.Errorf("%d of %d batches were applied", len(m.seen), each)
+		}
+		m.mu.Unlock()
+	}
+	n.stop()
+}
+
 // account gives a group's account, once it has compacted what there is to compact.
 func (n *node) account(group uint64) (list []entries.Segment, size, live int64) {
 	n.t.Helper()

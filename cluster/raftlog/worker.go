@@ -153,6 +153,7 @@ func (w *worker) goRound(r *round) {
 		}
 		m.propose()
 		m.ready(r)
+		m.endIfDrained()
 	}
 	for to, data := range r.out {
 		w.host.Network.Send(to, data)
