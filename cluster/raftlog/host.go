@@ -38,7 +38,7 @@ type Options struct {
 	// SnapshotBytes is after how many bytes of log a snapshot is taken, at least. Default 16 MiB.
 	SnapshotBytes int64
 	// GarbageBytes is how many bytes of the log nobody needs may lie on the disk, of all groups together and beside a part
-	// of what is needed. Default 128 MiB.
+	// of what is needed. Default 96 MiB.
 	GarbageBytes int64
 	// PartBytes is how many bytes of a snapshot are written at once. Default 1 MiB.
 	PartBytes int
@@ -73,7 +73,7 @@ func NewHost(o Options) *Host {
 		o.SnapshotBytes = 16 << 20
 	}
 	if o.GarbageBytes == 0 {
-		o.GarbageBytes = 128 << 20
+		o.GarbageBytes = 96 << 20
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 16 << 20
