@@ -93,22 +93,18 @@ func (p *Policy) suits(queueType string) bool {
 	return true
 }
 
-// unsupported are the settings that rule a policy out for a queue type.
+// unsupported are the settings that rule a policy out for a queue type. Others that a type has no use for, such as the
+// consumer timeout of a classic queue, do not: as in RabbitMQ they are without effect there.
 var unsupported = map[string][]string{
 	"classic": {
-		"max-age", "stream-max-segment-size-bytes", "stream-filter-size-bytes", "initial-cluster-size", "delivery-limit",
-		"dead-letter-strategy", "max-in-memory-length", "max-in-memory-bytes", "target-group-size", "consumer-timeout",
-		"consumer-disconnected-timeout", "delayed-retry-type", "delayed-retry-min", "delayed-retry-max",
+		"max-age", "stream-max-segment-size-bytes", "initial-cluster-size", "delivery-limit", "dead-letter-strategy",
+		"max-in-memory-length", "max-in-memory-bytes", "target-group-size",
 	},
-	"quorum": {
-		"max-age", "stream-max-segment-size-bytes", "stream-filter-size-bytes", "initial-cluster-size", "queue-mode",
-		"queue-version",
-	},
+	"quorum": {"max-age", "stream-max-segment-size-bytes", "initial-cluster-size", "queue-mode"},
 	"stream": {
 		"message-ttl", "expires", "max-length", "overflow", "dead-letter-exchange", "dead-letter-routing-key",
 		"dead-letter-strategy", "delivery-limit", "max-in-memory-length", "max-in-memory-bytes", "queue-mode",
-		"queue-version", "target-group-size", "consumer-timeout", "consumer-disconnected-timeout", "delayed-retry-type",
-		"delayed-retry-min", "delayed-retry-max",
+		"target-group-size",
 	},
 }
 

@@ -79,6 +79,26 @@ func TestPolicyWithAKeyOfAnotherQueueTypeIsPassedOver(t *testing.T) {
 	}
 }
 
+// Not every such key rules a policy out: some are without effect, and the others of the policy hold.
+func TestPolicyWithAKeyWithoutEffectHolds(t *testing.T) {
+	t.Parallel()
+	m, c := manage(t), connect(t)
+	for kind, extra := range map[string]object{
+		"classic": {"consumer-timeout": 60000, "delayed-retry-type": "all", "delayed-retry-min": 60000, "stream-filter-size-bytes": 20},
+		"quorum":  {"queue-version": 2, "stream-filter-size-bytes": 20},
+	} {
+		q := c.queue(amqp.Table{"x-queue-type": kind})
+		extra["max-length"] = 2
+		m.setPolicy("policies", q, policy{definition: extra})
+		c.fill(q, numbered(4)...)
+		c.waitReady(q, 2)
+		d := c.get(q)
+		equal(t, "the first left in the "+kind+" queue", string(d.Body), "2")
+		c.must(d.Nack(false, true), "basic.nack")
+		equal(t, "after a requeue", string(c.get(q).Body), "2")
+	}
+}
+
 func TestOperatorPolicyMergesWithThePolicy(t *testing.T) {
 	t.Parallel()
 	m, c := manage(t), connect(t)
