@@ -135,15 +135,19 @@ func (w *writer) giveBack(o *outlet, cause queue.Cause) {
 	}
 	o.waiting = nil
 	holders := map[*consumer]uint64{} // with the highest number: what is still on its way to here stays
+	var order []*consumer             // by their oldest message, as a queue of type quorum delivers in the order of return
 	o.unacked.Take(0, queue.Everything, func(chunk *ledger.Chunk[delivered], taken uint64) {
 		c := chunk.Item.consumer
 		c.unacked -= bits.OnesCount64(taken)
+		if _, known := holders[c]; !known {
+			order = append(order, c)
+		}
 		holders[c] = chunk.Item.number + uint64(bits.Len64(taken)) - 1
 	})
 	o.sent = 0
 	w.mark(o)
-	for c, last := range holders {
-		w.propose(c.group, &queue.Return{Consumer: c.id, To: last, Cause: cause})
+	for _, c := range order {
+		w.propose(c.group, &queue.Return{Consumer: c.id, To: holders[c], Cause: cause})
 		if c.gone && c.unacked == 0 {
 			delete(w.consumers, c.id)
 		}
