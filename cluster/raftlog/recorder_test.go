@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -113,12 +114,16 @@ func (r *recorder) Lead(leading bool) {
 	r.applied.Broadcast()
 }
 
-// Snapshot implements oplog.Machine.
+// Snapshot implements oplog.Machine. It writes without the lock: a disk that hangs holds up nobody else.
 func (r *recorder) Snapshot(w io.Writer) error {
+	_, err := w.Write(r.image())
+	return err
+}
+
+func (r *recorder) image() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var dst []byte
-	dst = append(dst, byte(len(r.last)))
+	dst := []byte{byte(len(r.last))}
 	for _, p := range sortedKeys(r.last, func(a, b byte) int { return cmp.Compare(a, b) }) {
 		dst = binary.LittleEndian.AppendUint32(append(dst, p), r.last[p])
 	}
@@ -128,8 +133,7 @@ func (r *recorder) Snapshot(w io.Writer) error {
 		dst = binary.LittleEndian.AppendUint64(dst, s.Index)
 		dst = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(dst, s.Offset), s.Length)
 	}
-	_, err := w.Write(dst)
-	return err
+	return dst
 }
 
 func compareNames(a, b name) int {
@@ -199,27 +203,37 @@ func (r *recorder) wake() {
 	r.applied.Broadcast()
 }
 
-// readAll reads every live message and compares it with what was published.
+// readAll reads every live message and compares it with what was published. It ends with the process.
 func (r *recorder) readAll() error {
-	done := make(chan error, 1)
+	var read bool
 	if err := r.log.Do(func() {
+		err := r.compareAll()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for n, span := range r.live {
-			body, err := r.log.Read(span)
-			if err == nil && !bytes.Equal(body, bodyOf(n, len(body))) {
-				err = fmt.Errorf("group %d: message %v says %q", r.group, n, body)
-			}
-			if err != nil {
-				done <- err
-				return
-			}
+		if read = true; err != nil {
+			r.fail(err)
 		}
-		done <- nil
+		r.applied.Broadcast()
 	}); err != nil {
 		return err
 	}
-	return <-done
+	return r.wait(func() bool { return read })
+}
+
+func (r *recorder) compareAll() error {
+	r.mu.Lock()
+	live := maps.Clone(r.live)
+	r.mu.Unlock()
+	for n, span := range live {
+		body, err := r.log.Read(span)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(body, bodyOf(n, len(body))) {
+			return fmt.Errorf("group %d: message %v says %q", r.group, n, body)
+		}
+	}
+	return nil
 }
 
 // oracle is what the world outside has been told: it must stay true. One for all groups.
