@@ -255,7 +255,10 @@ func (b *Broker) acceptOne(l *listen.Listener) (net.Conn, error) {
 		return conn, err
 	}
 	b.config.Logger.Warn().Err(err).Msg("accepting a connection failed")
-	time.Sleep(acceptPause)
+	select {
+	case <-time.After(acceptPause):
+	case <-b.running.Done():
+	}
 	return nil, nil
 }
 

@@ -22,13 +22,15 @@ func newFaults() *faults { return &faults{open: map[*faulty]struct{}{}} }
 type faulty struct {
 	net.Conn
 	faults *faults
+	closed chan struct{}
+	once   sync.Once
 }
 
 func (f *faults) wrap(conn net.Conn) net.Conn {
 	if f.refuse.Load() {
 		return nil
 	}
-	c := &faulty{conn, f}
+	c := &faulty{Conn: conn, faults: f, closed: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open[c] = struct{}{}
@@ -38,7 +40,10 @@ func (f *faults) wrap(conn net.Conn) net.Conn {
 // Write implements net.Conn.
 func (c *faulty) Write(b []byte) (int, error) {
 	if d := c.faults.delay.Load(); d > 0 {
-		time.Sleep(time.Duration(d))
+		select {
+		case <-time.After(time.Duration(d)):
+		case <-c.closed: // whoever closes does not wait for the delay
+		}
 	}
 	return c.Conn.Write(b)
 }
@@ -48,6 +53,7 @@ func (c *faulty) Close() error {
 	c.faults.mu.Lock()
 	delete(c.faults.open, c)
 	c.faults.mu.Unlock()
+	c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
 }
 

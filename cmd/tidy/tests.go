@@ -5,37 +5,29 @@ import (
 	"go/token"
 )
 
-// sleeps are the tests that may wait for the clock, and why. Others wait for what they wait for: a value, a channel,
-// a hand-driven clock.
-var sleeps = places{
-	"compat-tests/go.client.eventually": "what a broker behind a socket has done can only be asked again",
-	"compat-tests/go.client.staysEmpty": "that nothing comes shows in the time it does not",
-}
-
 // checkTests wants tests that neither sleep nor are skipped without a word. Waiting on time.After alone is sleeping;
 // as one case of a select it is a deadline.
 func checkTests(t *tree, r *report) {
-	t.declarations(func(p *pkg, s *source, decl ast.Decl, in string) {
+	t.declarations(func(_ *pkg, s *source, decl ast.Decl, _ string) {
 		if s.test {
-			mayWait := sleeps.have(p.dir, in)
-			ast.Inspect(decl, func(n ast.Node) bool { return checkWait(t, r, mayWait, n) })
+			ast.Inspect(decl, func(n ast.Node) bool { return checkWait(t, r, n) })
 		}
 	})
 }
 
-func checkWait(t *tree, r *report, mayWait bool, n ast.Node) bool {
+func checkWait(t *tree, r *report, n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.CommClause:
 		for _, stmt := range n.Body {
-			ast.Inspect(stmt, func(n ast.Node) bool { return checkWait(t, r, mayWait, n) })
+			ast.Inspect(stmt, func(n ast.Node) bool { return checkWait(t, r, n) })
 		}
 		return false
 	case *ast.UnaryExpr:
-		if call, ok := n.X.(*ast.CallExpr); ok && n.Op == token.ARROW && calls(call, "time", "After") && !mayWait {
+		if call, ok := n.X.(*ast.CallExpr); ok && n.Op == token.ARROW && calls(call, "time", "After") {
 			r.at(t, n.Pos(), "a test does not sleep: wait for what should happen")
 		}
 	case *ast.CallExpr:
-		if calls(n, "time", "Sleep") && !mayWait {
+		if calls(n, "time", "Sleep") {
 			r.at(t, n.Pos(), "a test does not sleep: wait for what should happen")
 		}
 		if calls(n, "", "SkipNow") || calls(n, "", "Skip") && len(n.Args) == 0 {

@@ -306,8 +306,13 @@ const pollEvery = 50 * time.Millisecond
 
 // until waits until something holds, no longer than the command's timeout.
 func (c *call) until(holds func() bool) error {
-	for deadline := time.Now().Add(time.Duration(c.seconds() * float64(time.Second))); !holds(); time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	over := time.After(time.Duration(c.seconds() * float64(time.Second)))
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-over:
 			return fail(exitTempfail, "timed out")
 		}
 	}
