@@ -82,7 +82,7 @@ func (m *model) relay(q *modelQueue, msg *message.Message, r *modelMessage) {
 	case q.c.Dedup || msg.Flags&message.FlagDelay == 0 || msg.Delay == 0:
 		m.die(q, r, Due)
 	default:
-		q.holdBack(r, m.now+int64(msg.Delay))
+		q.holdBack(r, m.now+int64(msg.Delay)+1)
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Set) relay(q *queue, h *message.Head, r run) {
 		s.bury(q, r, Due)
 		return
 	}
-	r.due = s.now + delay
+	r.due = s.now + delay + 1 // it came within the millisecond that now began, and is not to leave early
 	q.waiting.add(r, s.now)
 }
 
