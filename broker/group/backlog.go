@@ -138,10 +138,13 @@ func (g *Group) fetch() {
 	b.fetching = false
 	for reads, size := 0, 0; len(b.lines) > 0 && reads < fetchReads && size < fetchBytes; reads++ {
 		l := b.lines[0]
-		if l.of.parked || !g.outgo.room(l.of.to, g) {
+		if l.of.parked || !g.outgo.welcome(l.of.to, g) {
 			l.of.parked = true
 			heap.Pop(&b.lines)
 			continue
+		}
+		if !g.outgo.room(l.of.to, g) {
+			break // until the next round
 		}
 		e := &l.front
 		data, err := g.log.Read(records(e))

@@ -125,3 +125,28 @@ func TestWaitingGivesBackWhatItTook(t *testing.T) {
 		}
 	}
 }
+
+// TestAConsumerThatIsAlwaysBehind holds memory for what waits, not for all that ever waited.
+func TestAConsumerThatIsAlwaysBehind(t *testing.T) {
+	var w waiting
+	const behind, rounds = 100, 100_000
+	put := func(n uint64) {
+		if n%10 == 9 {
+			w.push(&queue.Effect{Kind: queue.Cancelled, Number: n})
+			return
+		}
+		w.push(&queue.Effect{Kind: queue.Deliver, Number: n, Index: n, Count: 1, Stride: 100})
+	}
+	for n := range uint64(behind + rounds) {
+		put(n)
+		if n < behind {
+			continue
+		}
+		if e := w.pop(); e.Number != n-behind {
+			t.Fatalf("number %d instead of %d", e.Number, n-behind)
+		}
+	}
+	if data, others := cap(w.data), cap(w.others); data > 64<<10 || others > 8<<10 {
+		t.Errorf("%d octets and %d other effects are held for %d effects", data, others, behind)
+	}
+}

@@ -68,17 +68,19 @@ func (o *outgoing) send(x *Inboxes) {
 	o.list = o.list[:0]
 }
 
-// room tells whether a session may be sent more in this round. If not, it will wake the group.
+// room tells whether a session may be sent more in this round.
 func (o *outgoing) room(to queue.SessionKey, g *Group) bool {
+	return o.welcome(to, g) && o.last.bytes < roomBytes
+}
+
+// welcome tells whether a session has room at all. If not, it will wake the group.
+func (o *outgoing) welcome(to queue.SessionKey, g *Group) bool {
 	if o.last == nil || o.last.to != to {
 		o.last = o.parcel(to)
 	}
 	p := o.last
 	if !p.asked {
 		p.asked, p.room = true, g.inboxes.room(to, g)
-	}
-	if p.room && p.bytes >= roomBytes {
-		return false
 	}
 	return p.room
 }

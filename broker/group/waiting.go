@@ -30,7 +30,14 @@ const (
 
 func (w *waiting) empty() bool { return w.at == len(w.data) }
 
+// keptTaken is from how many octets on what was taken is given back while more waits: a consumer that is always behind.
+const keptTaken = 4 << 10
+
 func (w *waiting) push(e *queue.Effect) {
+	if w.at > keptTaken && w.at > len(w.data)/2 {
+		w.data, w.at = append(w.data[:0], w.data[w.at:]...), 0
+		w.others, w.otherAt = append(w.others[:0], w.others[w.otherAt:]...), 0
+	}
 	if e.Kind != queue.Deliver {
 		w.data = append(w.data, packedOther)
 		w.others = append(w.others, *e)

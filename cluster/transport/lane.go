@@ -11,6 +11,9 @@ var ErrDropped = errors.New("transport: the peer cannot be reached")
 // laneMax is how many bytes may wait on a lane. More means that the peer takes nothing: the connection is given up.
 const laneMax = 256 << 20
 
+// sendMax is how many bytes of messages, or how large a one, are sent as one piece.
+const sendMax = 4 << 20
+
 // laneOut is the messages that wait to be sent on a lane.
 type laneOut struct {
 	mu      sync.Mutex
@@ -38,7 +41,7 @@ func (l *laneOut) push(data []byte) error {
 	return nil
 }
 
-// take gives what waits, as soon as something does; nil when the lane is closed or was given up.
+// take gives the oldest of what waits, as soon as something does; nil when the lane is closed or was given up.
 func (l *laneOut) take() [][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,8 +51,16 @@ func (l *laneOut) take() [][]byte {
 	if l.closed || !l.open || l.full {
 		return nil
 	}
-	taken := l.waiting
-	l.waiting, l.bytes = nil, 0
+	n, size := 1, len(l.waiting[0])
+	for n < len(l.waiting) && size+len(l.waiting[n]) <= sendMax {
+		size += len(l.waiting[n])
+		n++
+	}
+	taken := l.waiting[:n:n]
+	l.waiting, l.bytes = l.waiting[n:], l.bytes-size
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+	}
 	return taken
 }
 

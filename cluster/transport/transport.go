@@ -94,7 +94,7 @@ func New(o Options) *Transport {
 
 const (
 	service      = "warren.Node"
-	receiveMax   = 64 << 20
+	receiveMax   = 1 << 30 // what sends is a node of the cluster
 	window       = 4 << 20
 	socketBuffer = 128 << 10
 )

@@ -116,6 +116,29 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	}
 }
 
+// TestABurst: many messages at once, and a large one, are more than is sent as one piece.
+func TestABurst(t *testing.T) {
+	a, b := newNode(t, 1, "c", "127.0.0.1:0"), newNode(t, 2, "c", "127.0.0.1:0")
+	a.Peer(2, b.address)
+	a.wait("found", Raft)
+	var sizes []int
+	for range 80 {
+		sizes = append(sizes, 1<<20)
+	}
+	sizes = append(sizes, 70<<20, 1)
+	data := make([]byte, 70<<20)
+	for _, size := range sizes {
+		if err := a.Send(2, Raft, data[:size]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, size := range sizes {
+		if got := b.wait("received", Raft); len(got.data) != size {
+			t.Fatalf("message %d has %d octets, not %d", i, len(got.data), size)
+		}
+	}
+}
+
 func TestLanesArePartedAndEmptyMessagesArrive(t *testing.T) {
 	a, b := newNode(t, 1, "c", "127.0.0.1:0"), newNode(t, 2, "c", "127.0.0.1:0")
 	a.Peer(2, b.address)
