@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/dispatch"
@@ -53,6 +54,7 @@ type Announcer struct {
 	Env
 	door    *dispatch.Door
 	said    chan announcement
+	room    *semaphore.Weighted // octets of what waits
 	dropped atomic.Int64
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -69,13 +71,21 @@ type announcement struct {
 	body                 []byte
 }
 
-// waitingMax is how many announcements may wait.
-const waitingMax = 4096
+// Announcements wait until they are published: so many, and so many octets of them.
+const (
+	waitingMax = 4096
+	octetsMax  = 8 << 20
+)
+
+// size is how many octets of the room an announcement takes: a larger one than all of it waits alone.
+func (a *announcement) size() int64 {
+	return int64(min(len(a.key)+len(a.props)+len(a.body), octetsMax))
+}
 
 // New starts an Announcer.
 func New(env Env) *Announcer {
 	a := &Announcer{
-		Env: env, said: make(chan announcement, waitingMax), done: make(chan struct{}), publishers: map[string]*dispatch.Publisher{},
+		Env: env, said: make(chan announcement, waitingMax), room: semaphore.NewWeighted(octetsMax), done: make(chan struct{}), publishers: map[string]*dispatch.Publisher{},
 	}
 	key := queue.SessionKey{Node: env.Node, Session: env.Session}
 	a.door = dispatch.NewDoor(key, env.Groups)
@@ -176,9 +186,14 @@ var levels = map[zerolog.Level]string{
 
 // offer hands an announcement in, or drops it.
 func (a *Announcer) offer(one announcement) {
+	if !a.room.TryAcquire(one.size()) {
+		a.dropped.Add(1)
+		return
+	}
 	select {
 	case a.said <- one:
 	default:
+		a.room.Release(one.size())
 		a.dropped.Add(1)
 	}
 }
@@ -188,9 +203,11 @@ func (a *Announcer) run() {
 	for {
 		select {
 		case one := <-a.said:
+			taken := one.size()
 			a.publish(&one)
 			for n := len(a.said); n > 0; n-- {
 				one = <-a.said
+				taken += one.size()
 				a.publish(&one)
 			}
 			if err := a.door.Flush(); err != nil {
@@ -200,6 +217,7 @@ func (a *Announcer) run() {
 				a.Logger.Warn().Int64("announcements", n).Msg("more happened than could be told")
 			}
 			a.door.Wait()
+			a.room.Release(taken)
 		case <-a.ctx.Done():
 			return
 		}

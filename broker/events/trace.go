@@ -1,6 +1,8 @@
 package events
 
 import (
+	"bytes"
+
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -59,10 +61,13 @@ func (a *Announcer) trace(p *Passing, key string, more protocol.Field) {
 		{Key: "user", Value: p.User},
 		more,
 	}.Raw()}
+	one := announcement{vhost: p.VHost, exchange: traceExchange, key: key, props: list.Append(nil), body: p.Body}
+	if a.room.Acquire(a.ctx, one.size()) != nil {
+		return // closed
+	}
+	one.body = bytes.Clone(p.Body)
 	select {
-	case a.said <- announcement{
-		vhost: p.VHost, exchange: traceExchange, key: key, props: list.Append(nil), body: append([]byte{}, p.Body...),
-	}:
+	case a.said <- one:
 	case <-a.ctx.Done():
 	}
 }

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -145,4 +146,9 @@ func TestFirehose(t *testing.T) {
 	out := c.next(ds)
 	equal(t, "key", out.RoutingKey, "deliver."+q)
 	equal(t, "redelivered", out.Headers["redelivered"], any(int32(0)))
+	large := bytes.Repeat([]byte("0123456789"), 1_000_000)
+	for range 3 {
+		c.send("", q, amqp.Publishing{Body: large})
+		equal(t, "a large body", bytes.Equal(c.next(ds).Body, large), true)
+	}
 }
