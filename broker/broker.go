@@ -186,7 +186,7 @@ func (b *Broker) startGroups() error {
 		delivered = sync.OnceFunc(c.Delivered)
 	}
 	return b.groups.start(durable, direct, inboxes, group.Hooks{
-		Catalog: b.editor.Catalog, Clock: c.Clock, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
+		Catalog: b.editor.Catalog, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
 		DeadLetters: b.groups.deadLetters, Delivered: delivered,
 	}, c)
 }

@@ -30,8 +30,6 @@ type Hooks struct {
 	DeadLetters func(g *Group, id queue.ID)
 	// Delivered tells of the first delivery of a group that had messages when it began to lead. Nil: nobody wants to know.
 	Delivered func()
-	// Clock gives milliseconds since the epoch.
-	Clock func() int64
 	// FirstSession is the lowest session number of this life of the node: sessions below are gone.
 	FirstSession uint64
 	// Fatal ends the process: the group's state can no longer be relied on.

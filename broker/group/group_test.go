@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.inboxes.Add(me.Session, w)
 	w.group, err = Open(1, w.host, []uint64{1}, w.inboxes, Hooks{
-		Catalog: w.editor.Catalog, Clock: clock, FirstSession: 50, DeadLetters: func(*Group, queue.ID) {},
+		Catalog: w.editor.Catalog, FirstSession: 50, DeadLetters: func(*Group, queue.ID) {},
 		QueueGone: func(_ queue.ID, done func()) { w.gone <- done }, Fatal: func(err error) { t.Error(err) },
 	}, zerolog.Nop())
 	w.must(err)

@@ -121,9 +121,9 @@ func (g *Group) letGo() {
 	g.outgo.send(g.inboxes)
 }
 
-// wakeAt arms the timer for a Tick.
+// wakeAt arms the timer for a Tick at a moment of the log's time.
 func (g *Group) wakeAt(at int64) {
-	wait := time.Duration(max(at-g.hooks.Clock(), 0)) * time.Millisecond
+	wait := time.Duration(max(at-g.log.Now(), 0)) * time.Millisecond
 	if g.timer != nil {
 		g.timer.Stop()
 	}

@@ -61,7 +61,7 @@ func newWorld(t testing.TB) *world {
 	w.must(err)
 	inboxes := group.NewInboxes(1)
 	w.groups.one, err = group.Open(1, oplog.DirectHost{Clock: clock}, []uint64{1}, inboxes, group.Hooks{
-		Catalog: editor.Catalog, Clock: clock, FirstSession: 1, Fatal: func(err error) { panic(err) },
+		Catalog: editor.Catalog, FirstSession: 1, Fatal: func(err error) { panic(err) },
 		QueueGone: func(queue.ID, func()) {}, DeadLetters: func(*group.Group, queue.ID) {},
 	}, zerolog.Nop())
 	w.must(err)

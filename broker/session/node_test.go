@@ -59,7 +59,7 @@ func newNode(t *testing.T) *node {
 	inboxes := group.NewInboxes(1)
 	clock := func() int64 { return time.Now().UnixMilli() }
 	n.group, err = group.Open(1, oplog.DirectHost{Clock: clock}, []uint64{1}, inboxes, group.Hooks{
-		Catalog: editor.Catalog, Clock: clock, Fatal: func(err error) { t.Error(err) }, FirstSession: 1,
+		Catalog: editor.Catalog, Fatal: func(err error) { t.Error(err) }, FirstSession: 1,
 		QueueGone: func(_ queue.ID, done func()) { done() }, DeadLetters: func(*group.Group, queue.ID) {},
 	}, zerolog.Nop())
 	must(err)

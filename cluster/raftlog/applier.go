@@ -20,6 +20,7 @@ type applier struct {
 	cached   int                             // bytes in it
 	index    uint64                          // applied
 	term     uint64
+	time     int64 // of the newest entry that was applied
 	progress progress
 	compaction
 	list    []oplog.Entry
@@ -51,7 +52,7 @@ func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
 	}
 	a.cache = cache
 	if head != nil {
-		a.index, a.term = head.Index, head.Term
+		a.index, a.term, a.time = head.Index, head.Term, head.Time
 		a.progress.committed.Store(head.Index)
 		a.progress.applied.Store(head.Index)
 	}
@@ -152,6 +153,7 @@ func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
 		}
 		a.batches = parsed.Batches
 		parsed.Batches = parsed.Batches[before:]
+		a.time = parsed.Time
 		a.list = append(a.list, parsed)
 		a.remember(a.index, entries.Whole(data))
 		bytes += int64(len(data))

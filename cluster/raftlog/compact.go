@@ -63,7 +63,7 @@ func (a *applier) snapshot(done func()) {
 		done()
 		return
 	}
-	head := &entries.Head{Index: a.index, Term: a.term, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
+	head := &entries.Head{Index: a.index, Term: a.term, Time: a.time, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
 	b := a.member.entries.NewBatch()
 	size := int64(0)
 	err := a.member.entries.WriteSnapshot(b, head, func(w io.Writer) error {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/warrenmq/warren/store/entries"
+	"github.com/warrenmq/warren/store/oplog"
 )
 
 // raftLog is the log as raft reads it: what is behind the newest snapshot, the newest part of it from memory.
@@ -20,6 +21,7 @@ type raftLog struct {
 	snapshot struct{ index, term uint64 } // everything up to here is in the snapshot
 	last     uint64
 	lastTerm uint64
+	time     int64           // of the newest entry when the log was opened
 	recent   []*raftpb.Entry // last-len(recent)+1 .. last
 	bytes    int             // of recent
 }
@@ -46,6 +48,7 @@ func openLog(s *entries.Store, members []uint64) (*raftLog, *entries.Head, error
 		}
 		l.conf = raftpb.EnsureConfState(conf)
 	}
+	l.time = head.Time
 	l.last, l.lastTerm = l.snapshot.index, l.snapshot.term
 	index, term, any, err := s.Last()
 	if err != nil {
@@ -60,11 +63,15 @@ func openLog(s *entries.Store, members []uint64) (*raftLog, *entries.Head, error
 	return l, &head, nil
 }
 
-// check reads what will be applied again: damage is found before the group takes part in anything.
+// check reads what will be applied again: damage is found before the group takes part in anything. It learns the time of
+// the newest entry.
 func (l *raftLog) check() error {
 	next := l.snapshot.index + 1
 	err := l.entries.Range(next, l.last+1, func(e entries.Entry) bool {
 		next = e.Index + 1
+		if t, ok := oplog.EntryTime(e.Data); ok && e.Kind == entries.Normal {
+			l.time = t
+		}
 		return true
 	})
 	if err == nil && next <= l.last {

@@ -37,11 +37,10 @@ type member struct {
 	closed  bool
 	drained chan struct{} // Close waits for it
 
-	leading  bool
-	term     uint64 // in which it leads
-	told     bool   // the machine knows that it leads
-	lastTime int64  // of the newest entry, log time
-	skew     int64  // what the clock lacks to go on from lastTime
+	leading bool
+	term    uint64 // in which it leads
+	told    bool   // the machine knows that it leads
+	time    logTime
 
 	mu        sync.Mutex // guards what follows
 	waiting   []oplog.Batch
@@ -55,7 +54,7 @@ type member struct {
 func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplog.Machine) (*member, error) {
 	m := &member{
 		host: h, worker: w, group: group, logger: h.Logger.With().Uint64("group", group).Logger(),
-		entries: entries.New(h.Store, group),
+		entries: entries.New(h.Store, group), time: logTime{clock: h.Clock},
 	}
 	m.entries.PartBytes = h.PartBytes
 	var err error
@@ -74,9 +73,7 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 		return nil, err
 	}
 	m.following = !m.log.alone(h.Node)
-	if e, err := m.entries.Get(m.log.last); err == nil && e.Kind == entries.Normal {
-		m.lastTime, _ = oplog.EntryTime(e.Data)
-	}
+	m.time.begin(m.log.time)
 	m.raft, err = raft.NewRawNode(&raft.Config{
 		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.applied(),
 		AsyncStorageWrites: true, MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: roundMax, MaxInflightMsgs: 64,
@@ -130,34 +127,12 @@ func (m *member) propose() {
 			size += oplog.BatchSize(&batches[n])
 			n++
 		}
-		data := oplog.AppendEntry(make([]byte, 0, oplog.EntrySize(batches[:n])), m.now(), batches[:n])
+		data := oplog.AppendEntry(make([]byte, 0, oplog.EntrySize(batches[:n])), m.time.stamp(), batches[:n])
 		if err := m.raft.Propose(data); err != nil {
 			m.putBack(batches)
 			return
 		}
 		batches = batches[n:]
-	}
-}
-
-// now is the log's time: the clock's, but never behind the entry before, and from there at the clock's pace.
-func (m *member) now() int64 {
-	t := m.host.Clock() + m.skew
-	if t < m.lastTime {
-		m.skew += m.lastTime - t
-		t = m.lastTime
-	}
-	m.lastTime = t
-	return t
-}
-
-// keepTime notes how log time, as another member leads it, differs from this node's clock: should this one lead, log time
-// goes on from there, whatever its clock says.
-func (m *member) keepTime(e *raftpb.Entry) {
-	if m.leading || e.GetType() != raftpb.EntryNormal {
-		return
-	}
-	if t, ok := oplog.EntryTime(e.GetData()); ok {
-		m.lastTime, m.skew = t, t-m.host.Clock()
 	}
 }
 
@@ -255,7 +230,9 @@ func (m *member) append(r *round, message *raftpb.Message) {
 			m.entries.AppendTo(b, &entries.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entries.Kind(e.GetType()), Data: e.GetData()})
 		}
 		m.log.append(list)
-		m.keepTime(list[len(list)-1])
+		if last := list[len(list)-1]; !m.leading && last.GetType() == raftpb.EntryNormal {
+			m.time.follow(last.GetData())
+		}
 	}
 	if message.Term != nil || message.Vote != nil || message.Commit != nil {
 		m.log.hard = entries.HardState{Term: message.GetTerm(), Vote: message.GetVote(), Commit: message.GetCommit()}
@@ -315,6 +292,9 @@ func (m *member) Read(s oplog.Span) ([]byte, error) { return m.applier.read(s) }
 
 // Near implements oplog.Log.
 func (m *member) Near(s oplog.Span) ([]byte, bool) { return m.applier.near(s) }
+
+// Now implements oplog.Log.
+func (m *member) Now() int64 { return m.time.now() }
 
 // Account implements oplog.Log.
 func (m *member) Account(index uint64, bytes int64) { m.applier.segments.Account(index, bytes) }

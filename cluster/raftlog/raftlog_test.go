@@ -249,26 +249,6 @@ func TestWhatWaitsIsMerged(t *testing.T) {
 	n.stop()
 }
 
-// TestTheLogsTimeNeverGoesBack, whatever the clock does, also over a restart.
-func TestTheLogsTimeNeverGoesBack(t *testing.T) {
-	n := start(t, vfs.NewMem(), Options{})
-	m := n.notes(1)
-	for i, now := range []int64{5000, 6000, 100, 200, 1_000_000, 3, 4} {
-		n.now.Store(now)
-		propose(t, m.log, 1, uint64(i+1), "x")
-		m.wait(i + 1)
-	}
-	for i := 1; i < len(m.times); i++ {
-		if m.times[i] < m.times[i-1] {
-			t.Errorf("%v", m.times)
-		}
-	}
-	if m.times[3] != m.times[2]+100 {
-		t.Errorf("after the clock was set back, time stands still: %v", m.times)
-	}
-	n.stop()
-}
-
 func TestAClosedLogRefuses(t *testing.T) {
 	n := start(t, vfs.NewMem(), Options{})
 	m := n.notes(1)

@@ -152,7 +152,7 @@ func TestSnapshotsOfAnySize(t *testing.T) {
 	var before *Head
 	for i, size := range []int{0, 1, partSize - 1, partSize, partSize + 1, 3*partSize + 5} {
 		state := bytes.Repeat([]byte{byte(i + 1)}, size)
-		head := &Head{Index: uint64(i + 1), Term: 4, Conf: []byte("members"), Segments: []Segment{{First: 1, Last: 5, Bytes: 6}, {First: 7, Last: 7}}}
+		head := &Head{Index: uint64(i + 1), Term: 4, Time: int64(size), Conf: []byte("members"), Segments: []Segment{{First: 1, Last: 5, Bytes: 6}, {First: 7, Last: 7}}}
 		s.write(func(b *pebble.Batch) {
 			must(t, s.WriteSnapshot(b, head, func(w io.Writer) error {
 				for rest := state; len(rest) > 0; { // in pieces that fit nowhere
@@ -166,7 +166,7 @@ func TestSnapshotsOfAnySize(t *testing.T) {
 			}))
 		})
 		got, ok, err := s.SnapshotHead()
-		if err != nil || !ok || got.Index != head.Index || got.Term != 4 || string(got.Conf) != "members" || !slices.Equal(got.Segments, head.Segments) {
+		if err != nil || !ok || got.Index != head.Index || got.Term != 4 || got.Time != int64(size) || string(got.Conf) != "members" || !slices.Equal(got.Segments, head.Segments) {
 			t.Fatalf("%+v %v %v", got, ok, err)
 		}
 		data, err := io.ReadAll(s.SnapshotReader(got))

@@ -12,17 +12,18 @@ import (
 
 // Head describes a snapshot: everything up to Index has been applied to it.
 //
-// On disk, all 8 bytes: version, index, term, parts, then the configuration with its length, then the count of segments
+// On disk, all 8 bytes: version, index, term, time (not in version 1), parts, then the configuration with its length, then the count of segments
 // and of each: first, last, bytes.
 type Head struct {
 	Index, Term uint64
+	Time        int64  // of the newest entry that has one, milliseconds since the epoch; 0: not known
 	Conf        []byte // the group's members, as the raft layer encodes them
 	Parts       uint32
 	Segments    []Segment
 }
 
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2
 	// partSize is the most bytes in one part of a snapshot, unless PartBytes says otherwise.
 	partSize = 1 << 20
 )
@@ -32,6 +33,7 @@ func (h *Head) append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, snapshotVersion)
 	dst = le.AppendUint64(dst, h.Index)
 	dst = le.AppendUint64(dst, h.Term)
+	dst = le.AppendUint64(dst, uint64(h.Time))
 	dst = le.AppendUint64(dst, uint64(h.Parts))
 	dst = append(le.AppendUint64(dst, uint64(len(h.Conf))), h.Conf...)
 	dst = le.AppendUint64(dst, uint64(len(h.Segments)))
@@ -53,10 +55,15 @@ func (h *Head) parse(data []byte) error {
 		data = data[8:]
 		return n
 	}
-	if v := next(); v != snapshotVersion {
-		return fmt.Errorf("snapshot of version %d, this program knows %d only", v, snapshotVersion)
+	version := next()
+	if version < 1 || version > snapshotVersion {
+		return fmt.Errorf("snapshot of version %d, this program knows 1 to %d", version, snapshotVersion)
 	}
-	h.Index, h.Term, h.Parts = next(), next(), uint32(next())
+	h.Index, h.Term = next(), next()
+	if version > 1 {
+		h.Time = int64(next())
+	}
+	h.Parts = uint32(next())
 	if n := next(); n <= uint64(len(data)) {
 		h.Conf, data = append([]byte(nil), data[:n]...), data[n:]
 	} else {

@@ -84,6 +84,9 @@ func (d *Direct) Near(s Span) ([]byte, bool) {
 	return data, err == nil
 }
 
+// Now implements Log.
+func (d *Direct) Now() int64 { return d.clock() }
+
 // Account adds to the live bytes of an entry.
 func (d *Direct) Account(index uint64, bytes int64) { d.kept.account(index, bytes) }
 

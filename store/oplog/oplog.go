@@ -79,6 +79,8 @@ type Log interface {
 	Read(s Span) ([]byte, error)
 	// Near is Read for what is in memory; ok tells whether it was. Only from the machine's goroutine.
 	Near(s Span) (data []byte, ok bool)
+	// Now is the log's time, in milliseconds since the epoch: about what the next entry's will be.
+	Now() int64
 	// Account adds bytes (or takes them away) to what is live of an entry. Only from the machine's goroutine.
 	Account(index uint64, bytes int64)
 	// Damage tells why the log refuses: what is stored is not what was written. Nil: as far as is known it is. From anywhere.
