@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what should happen at once.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 // TestMain looks, at the very end, for goroutines that a broker has left behind.
 func TestMain(m *testing.M) {

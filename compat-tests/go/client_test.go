@@ -25,6 +25,9 @@ const patience = 20 * time.Second
 // quietTime is how long nothing may happen before a test believes that nothing will.
 const quietTime = 100 * time.Millisecond
 
+// askAgain is how often a test looks again at what can only be asked.
+const askAgain = 5 * time.Millisecond
+
 var brokerURL = os.Getenv("AMQP_URL")
 
 func TestMain(m *testing.M) {
@@ -78,6 +81,14 @@ func (c *client) must(err error, what string, args ...any) {
 	c.t.Helper()
 	if err != nil {
 		c.t.Fatalf("%s: %v", fmt.Sprintf(what, args...), err)
+	}
+}
+
+// since4 skips what RabbitMQ does in this way only since version 4, on one that is older.
+func (c *client) since4() {
+	c.t.Helper()
+	if version, _ := c.conn.Properties["version"].(string); strings.HasPrefix(version, "3.") {
+		c.t.Skipf("RabbitMQ %s does this in another way than RabbitMQ 4", version)
 	}
 }
 
@@ -245,9 +256,16 @@ func (c *client) quiet(ds <-chan amqp.Delivery) {
 // staysEmpty checks that the queue holds no ready message for as long as quietTime.
 func (c *client) staysEmpty(queue string) {
 	c.t.Helper()
-	for start := time.Now(); time.Since(start) < quietTime; time.Sleep(5 * time.Millisecond) {
+	over := time.After(quietTime)
+	for again := time.NewTicker(askAgain); ; {
 		if messages, _ := c.counts(queue); messages > 0 {
 			c.t.Fatalf("%d messages in %s, where none should come", messages, queue)
+		}
+		select {
+		case <-again.C:
+		case <-over:
+			again.Stop()
+			return
 		}
 	}
 }
@@ -321,8 +339,12 @@ func (c *client) exists(queue string) bool {
 // eventually polls until the condition holds.
 func (c *client) eventually(what string, holds func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for over := time.After(patience); !holds(); {
+		select {
+		case <-again.C:
+		case <-over:
 			c.t.Fatalf("waited in vain for %s", what)
 		}
 	}

@@ -20,6 +20,7 @@ func (c *client) wantLastDeath(d amqp.Delivery, reason, queue, exchange string) 
 
 func TestDeathHeadersOfAChain(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for _, kind := range []string{"classic", "quorum"} {
 		x := c.exchange("fanout", nil)
@@ -55,6 +56,7 @@ func TestDeathHeadersOfAChain(t *testing.T) {
 // A second death of the same cause in the same queue counts up, comes to the front, and keeps the time of the first.
 func TestRepeatedDeathsKeepTheirFirstTime(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	q := c.queue(nil)
 	source := c.queue(amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": q})
@@ -141,6 +143,7 @@ func TestDeadLetterHidesBlindCopiesAndUsesThem(t *testing.T) {
 // Whether a dead letter was delivered before: after basic.reject yes, after basic.nack and by itself no.
 func TestDeadLettersThatAreRedelivered(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for _, kind := range []string{"classic", "quorum"} {
 		source, dead, _ := c.deadLettering(amqp.Table{"x-queue-type": kind, "x-max-length": 1})
@@ -181,6 +184,7 @@ func TestDeadLetterExchangeMustBeAString(t *testing.T) {
 // died of, and a quorum queue counts on.
 func TestFailedDeliveriesStayWithADeadLetter(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for _, kind := range []string{"classic", "quorum"} {
 		last := c.quorumQueue(nil)

@@ -11,6 +11,7 @@ import (
 
 func TestHeadersMatchingWithX(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	tests := []struct {
 		mode    string
 		binding amqp.Table
@@ -48,6 +49,7 @@ func TestHeadersMatchingWithX(t *testing.T) {
 
 func TestBindingsThatAreRefused(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	q := c.queue(nil)
 	for _, test := range []struct {
@@ -64,6 +66,7 @@ func TestBindingsThatAreRefused(t *testing.T) {
 		{"x-local-random", "key", nil, "Non empty binding 'key' key not permitted"},
 	} {
 		t.Run(test.kind+" "+test.key, func(t *testing.T) {
+			c := channelOf(t, c.conn)
 			x := c.pluginExchange(test.kind, nil)
 			wantRefusal(t, c.channel().QueueBind(q, test.key, x, false, test.args), amqp.PreconditionFailed, test.words)
 		})
@@ -97,6 +100,7 @@ func TestConsistentHashOfAProperty(t *testing.T) {
 		"timestamp":      func(p *amqp.Publishing, i int) { p.Timestamp = time.Unix(int64(1_700_000_000+i), 0) },
 	} {
 		t.Run(property, func(t *testing.T) {
+			c := channelOf(t, c.conn)
 			x := c.pluginExchange("x-consistent-hash", amqp.Table{"hash-property": property})
 			a, b := c.boundQueue(x, "5"), c.boundQueue(x, "5")
 			for range 2 { // each value twice, and always to the same queue

@@ -46,6 +46,7 @@ func TestManagementLogins(t *testing.T) {
 // TestManagementTags: what each tag lets one do.
 func TestManagementTags(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m := manage(t)
 	_, vhost := m.vhost()
 	users := map[string]*management{"administrator": m}
@@ -311,6 +312,7 @@ func TestManagementPagesAndColumns(t *testing.T) {
 
 func TestManagementHealth(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m := manage(t)
 	for _, check := range []string{"alarms", "local-alarms", "protocol-listener/amqp", "node-is-quorum-critical", "ready-to-serve-clients"} {
 		if got := m.get("/health/checks/" + check); follow(got, "status") != "ok" {

@@ -52,6 +52,7 @@ func (m *management) home() string {
 
 func TestPolicyOfTheHighestPriorityHoldsAlone(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m, c := manage(t), connect(t)
 	q := c.queue(nil)
 	m.setPolicy("policies", q, policy{definition: object{"max-length": 1}, priority: 1})
@@ -82,6 +83,7 @@ func TestPolicyWithAKeyOfAnotherQueueTypeIsPassedOver(t *testing.T) {
 // Not every such key rules a policy out: some are without effect, and the others of the policy hold.
 func TestPolicyWithAKeyWithoutEffectHolds(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m, c := manage(t), connect(t)
 	for kind, extra := range map[string]object{
 		"classic": {"consumer-timeout": 60000, "delayed-retry-type": "all", "delayed-retry-min": 60000, "stream-filter-size-bytes": 20},
@@ -101,6 +103,7 @@ func TestPolicyWithAKeyWithoutEffectHolds(t *testing.T) {
 
 func TestOperatorPolicyMergesWithThePolicy(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m, c := manage(t), connect(t)
 	for _, kind := range []string{"classic", "quorum"} {
 		q := c.queue(amqp.Table{"x-queue-type": kind, "x-max-length": 4})
@@ -190,22 +193,34 @@ func TestPolicyGivesMessagesATimeToLive(t *testing.T) {
 	}
 }
 
+// The queue is told after the metadata: what shows that the policy holds of it, or no longer does, is a limit beside it.
 func TestPolicyDeadLettersUntilItIsTakenAway(t *testing.T) {
 	t.Parallel()
 	m, c := manage(t), connect(t)
-	x := c.exchange("direct", nil)
-	dead := c.boundQueue(x, "dead")
 	for _, kind := range []string{"classic", "quorum"} {
+		x := c.exchange("direct", nil)
+		dead := c.boundQueue(x, "dead")
 		q := c.queue(amqp.Table{"x-queue-type": kind})
-		c.fill(q, "kept", "gone")
-		clear := m.setPolicy("policies", q, policy{definition: object{"dead-letter-exchange": x, "dead-letter-routing-key": "dead"}})
+		c.fill(q, "over", "kept", "third")
+		clear := m.setPolicy("policies", q, policy{definition: object{
+			"dead-letter-exchange": x, "dead-letter-routing-key": "dead", "max-length": 2,
+		}})
+		equal(t, "over the limit", string(c.get(dead).Body), "over")
 		c.must(c.get(q).Reject(false), "basic.reject")
 		d := c.get(dead)
 		equal(t, "body", string(d.Body), "kept")
 		equal(t, "key", d.RoutingKey, "dead")
 		clear()
+		c.eventually("the limit to be gone", func() bool {
+			c.fill(q, "more", "more")
+			messages, _ := c.counts(q)
+			return messages > 2
+		})
+		gone := c.queue(nil)
+		c.must(c.QueueUnbind(dead, "dead", x, nil), "queue.unbind")
+		c.must(c.QueueBind(gone, "dead", x, false, nil), "queue.bind")
 		c.must(c.get(q).Reject(false), "basic.reject")
-		c.staysEmpty(dead)
+		c.staysEmpty(gone)
 	}
 }
 
@@ -242,6 +257,7 @@ func TestPolicyGivesAnAlternateExchange(t *testing.T) {
 
 func TestPolicySetsTheConsumerTimeout(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m, c := manage(t), connect(t)
 	q := c.quorumQueue(nil)
 	m.setPolicy("policies", q, policy{definition: object{"consumer-timeout": 200}})

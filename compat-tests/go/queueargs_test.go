@@ -12,6 +12,7 @@ import (
 
 func TestQueueArgumentsByType(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	tests := []struct {
 		kind    string
@@ -81,6 +82,7 @@ func TestQueueArgumentsByType(t *testing.T) {
 
 func TestDefaultQueueTypeOfAVhost(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m := manage(t)
 	name := unique("vhost")
 	inPath := url.PathEscape(name)
@@ -159,6 +161,7 @@ func TestTransientQueueThatIsNotExclusive(t *testing.T) {
 
 func TestQueueMasterLocatorIsDenied(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	_, err := c.QueueDeclare(unique("queue"), true, false, false, false, amqp.Table{"x-queue-master-locator": "min-masters"})
 	wantRefusal(t, err, amqp.InternalError, "Feature `queue_master_locator` is deprecated")
@@ -166,6 +169,7 @@ func TestQueueMasterLocatorIsDenied(t *testing.T) {
 
 func TestConsumerArgumentsThatAreRefused(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	queues := map[string]string{}
 	for _, kind := range []string{"classic", "quorum", "stream"} {

@@ -10,6 +10,7 @@ import (
 // What counts as a failed delivery: basic.reject with requeue and a channel that went away; not basic.nack, not a cancel.
 func TestWhatCountsAsAFailedDelivery(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	q := c.quorumQueue(nil)
 	c.fill(q, "m")
@@ -37,6 +38,7 @@ func TestWhatCountsAsAFailedDelivery(t *testing.T) {
 
 func TestDeliveryLimitIsTwentyOrWhatIsAsked(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	dead := c.queue(nil)
 	args := amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
@@ -90,6 +92,7 @@ func TestDeadLettersAtLeastOnce(t *testing.T) {
 
 func TestDelayedRetry(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	const least = 150
 	for kind, delays := range map[string]struct{ reject, nack bool }{
@@ -126,6 +129,7 @@ func TestDelayedRetry(t *testing.T) {
 
 func TestConsumerTimeoutAsAnArgument(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for _, test := range []struct{ queue, consumer amqp.Table }{
 		{amqp.Table{"x-consumer-timeout": 200}, nil},
@@ -142,6 +146,7 @@ func TestConsumerTimeoutAsAnArgument(t *testing.T) {
 // Where there is no consumer left to cancel, the channel is closed.
 func TestConsumerTimeoutWithoutAConsumer(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for what, take := range map[string]func(*client, string){
 		"polled": func(slow *client, q string) { slow.get(q) },
@@ -168,6 +173,7 @@ func TestConsumerTimeoutWithoutAConsumer(t *testing.T) {
 // A quorum queue has priorities without asking for them: 0 to 31, the absent one is 4.
 func TestQuorumQueuePriorities(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	q := c.quorumQueue(nil)
 	c.confirming()
@@ -194,6 +200,7 @@ func TestQuorumQueueDeleteFlagsAreNotImplemented(t *testing.T) {
 
 func TestQuorumQueueWithOneActiveConsumerIsNotPolled(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	_, _, err := c.Get(c.quorumQueue(amqp.Table{"x-single-active-consumer": true}), false)
 	wantRefusal(t, err, amqp.ResourceLocked, "basic.get operations are not supported by <<\"quorum\">> queues with single active consumer")
@@ -202,6 +209,7 @@ func TestQuorumQueueWithOneActiveConsumerIsNotPolled(t *testing.T) {
 // The consumer of the highest priority is the active one; who comes with a higher one takes over, once the old is done.
 func TestQuorumQueueActiveConsumerByPriority(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c, low, high := connect(t), connect(t), connect(t)
 	q := c.quorumQueue(amqp.Table{"x-single-active-consumer": true})
 	first := low.consumeWith(q, "", false, amqp.Table{"x-priority": 1})

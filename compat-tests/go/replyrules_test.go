@@ -25,6 +25,7 @@ func TestDirectReplyToOncePerChannel(t *testing.T) {
 
 func TestDirectReplyToIsNoQueue(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for what, test := range map[string]struct {
 		do   func(ch *amqp.Channel) error

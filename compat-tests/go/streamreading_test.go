@@ -66,6 +66,7 @@ func TestStreamOffsetForms(t *testing.T) {
 
 func TestStreamOffsetThatIsNone(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	s := c.stream("m")
 	for _, offset := range []string{"soon", "1x", "", "h"} {
@@ -106,6 +107,7 @@ func TestStreamReadersAreApart(t *testing.T) {
 
 func TestStreamPrefetchAndSettling(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	s := c.stream(numbered(8)...)
 	c.prefetch(2)
@@ -129,6 +131,7 @@ func TestStreamPrefetchAndSettling(t *testing.T) {
 
 func TestStreamFilters(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	s := c.stream()
 	c.confirming()
@@ -251,6 +254,7 @@ func TestStreamKeepsProperties(t *testing.T) {
 // The value "" is none: who publishes it publishes without one, who asks for it asks for messages without one.
 func TestStreamFilterThatIsEmpty(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	s := c.stream()
 	c.confirming()
@@ -271,6 +275,7 @@ func TestStreamFilterThatIsEmpty(t *testing.T) {
 
 func TestStreamKeepsTheDeathsOfADeadLetter(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	s := c.stream()
 	q := c.queue(amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": s})

@@ -42,6 +42,7 @@ func TestConnectionLimits(t *testing.T) {
 
 func TestChannelLimitOfAUser(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m := manage(t)
 	vhost, inPath := m.vhost()
 	user, password := m.account(inPath, "")
@@ -128,6 +129,7 @@ func TestDeletingAVhostOrUserClosesItsConnections(t *testing.T) {
 // A global prefetch is one limit for the channel's consumers, where the broker still permits it.
 func TestGlobalPrefetch(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	m, c := manage(t), connect(t)
 	features, _ := m.get("/deprecated-features").([]any)
 	for _, f := range features {
