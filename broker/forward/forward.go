@@ -24,7 +24,7 @@ import (
 )
 
 // Node is the node id in the Origin of what forwarders publish: it belongs to no node, because any may lead the queue.
-const Node = 1<<63 - 1
+const Node = queue.Forwarders
 
 // Env is what forwarders need of the broker.
 type Env struct {

@@ -173,6 +173,9 @@ func (g *Group) becomeCurrent() {
 func (g *Group) lead(leading bool) {
 	g.leading, g.current = leading, false
 	g.logger.Debug().Bool("leading", leading).Msg("leadership")
+	if gate := g.inboxes.gate; gate != nil {
+		gate.Leads(g, leading)
+	}
 	if !leading {
 		g.forget()
 		if g.timer != nil {

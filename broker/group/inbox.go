@@ -29,6 +29,7 @@ type Waker interface {
 // Inboxes finds the sessions of this node.
 type Inboxes struct {
 	node uint64
+	gate Gate // nil: there are no other nodes
 
 	mu   sync.RWMutex
 	list map[queue.SessionKey]Inbox
@@ -38,6 +39,9 @@ type Inboxes struct {
 func NewInboxes(node uint64) *Inboxes {
 	return &Inboxes{node: node, list: map[queue.SessionKey]Inbox{}}
 }
+
+// Guard puts a gate before the sessions. It comes before any group is opened.
+func (x *Inboxes) Guard(g Gate) { x.gate = g }
 
 // Node is the node whose sessions these are.
 func (x *Inboxes) Node() uint64 { return x.node }
@@ -58,13 +62,27 @@ func (x *Inboxes) AddFor(key queue.SessionKey, inbox Inbox) {
 
 // Remove forgets a session; what is still on its way to it is dropped.
 func (x *Inboxes) Remove(session uint64) {
+	key := queue.SessionKey{Node: x.node, Session: session}
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.list, queue.SessionKey{Node: x.node, Session: session})
+	delete(x.list, key)
+	x.mu.Unlock()
+	if x.gate != nil {
+		x.gate.Gone(key)
+	}
 }
 
-// post hands events to a session, if it is here.
+// post hands the events of a group to a session, or to the gate.
 func (x *Inboxes) post(to queue.SessionKey, events []Event) {
+	if x.gate != nil {
+		events = x.gate.Pass(to, events)
+	}
+	if len(events) > 0 {
+		x.Post(to, events)
+	}
+}
+
+// Post hands events to a session, if it is here. The slice is borrowed.
+func (x *Inboxes) Post(to queue.SessionKey, events []Event) {
 	x.mu.RLock()
 	inbox := x.list[to]
 	x.mu.RUnlock()
@@ -73,8 +91,19 @@ func (x *Inboxes) post(to queue.SessionKey, events []Event) {
 	}
 }
 
-// room tells whether a session has room. One that is not here has: what is sent to it is dropped.
-func (x *Inboxes) room(to queue.SessionKey, w Waker) bool {
+// room tells whether a session has room for deliveries of a group.
+func (x *Inboxes) room(to queue.SessionKey, g *Group) bool {
+	if x.gate != nil {
+		if room, elsewhere := x.gate.Room(g.ID, to, g); elsewhere {
+			return room
+		}
+	}
+	return x.Room(to, g)
+}
+
+// Room tells whether a session has room; if not, w is told once it has. One that is not here has: what is sent to it is
+// dropped.
+func (x *Inboxes) Room(to queue.SessionKey, w Waker) bool {
 	x.mu.RLock()
 	inbox := x.list[to]
 	x.mu.RUnlock()

@@ -3,6 +3,10 @@ package queue
 // SessionKey names a session in the cluster.
 type SessionKey struct{ Node, Session uint64 }
 
+// Forwarders is the Node of those that forward what leaves a queue, one for each queue, wherever it is led. The numbers of
+// their batches rise, but not all go to the same group.
+const Forwarders = 1<<63 - 1
+
 // Kind says what an effect is.
 type Kind uint8
 
@@ -31,6 +35,9 @@ const (
 	Applied
 	// WakeAt: a Tick is wanted at log time Number.
 	WakeAt
+	// Resumed: what comes for Consumer from now on is whole again, from Number on. Ready are the bytes that are said again
+	// or may still go to it.
+	Resumed
 	// Active: Consumer became (Count 1) or ceased to be (Count 0) the single active one.
 	Active
 )

@@ -49,6 +49,9 @@ func (m *model) batch(from SessionKey, seq uint64, steps []any) {
 	repeated := false
 	if seq != 0 {
 		s := m.session()
+		if seq > s.last+1 {
+			return
+		}
 		repeated = seq <= s.last
 		s.last = max(s.last, seq)
 	}
@@ -58,7 +61,9 @@ func (m *model) batch(from SessionKey, seq uint64, steps []any) {
 			m.answerAgain(b)
 		case ok:
 			m.publish(b)
-		case !repeated:
+		case repeated:
+			m.commandAgain(step.(Command))
+		default:
 			m.command(step.(Command))
 		}
 	}

@@ -36,6 +36,7 @@ import (
 //	forwarded  q=1 n=FROM-TO
 //	tick       ms=0, which pass before it
 //	batch      seq=, with commands on the lines below
+//	resume     seen=CONSUMER:NUMBER,..
 //	counts q=1, outbox q=1 from=, pending, queues, live, snapshot (the script goes on with a restored set)
 //
 // A number may be written 3d+1: what three deliveries of messages of 100 bytes cost, and one.

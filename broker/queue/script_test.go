@@ -56,6 +56,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.reload()
 	case "batch":
 		return s.batch(a, d.Input)
+	case "resume":
+		return s.render(s.set.Resume(a.from(), a.seen(), nil))
 	}
 	var b Batch
 	s.add(&b, d.Cmd, a, d.Input)
@@ -200,6 +202,8 @@ func (s *script) renderOne(out *strings.Builder, e *Effect) {
 		}
 	case Applied:
 		fmt.Fprintf(out, "applied %s %d", to, e.Number)
+	case Resumed:
+		fmt.Fprintf(out, "resumed %s.c%d from #%d, %d bytes", to, e.Consumer, e.Number, e.Ready)
 	case WakeAt:
 		fmt.Fprintf(out, "wake in %d ms", int64(e.Number)-s.now)
 	case Active:

@@ -75,6 +75,9 @@ func (s *Set) applyBatch(b *oplog.Batch) error {
 	again := false
 	if b.From.Seq != 0 {
 		ses := s.session(s.from)
+		if b.From.Seq > ses.last+1 && s.from.Node != Forwarders {
+			return nil // one before it was lost: both come again, in order
+		}
 		again = b.From.Seq <= ses.last
 		ses.last = max(ses.last, b.From.Seq)
 	}
@@ -116,7 +119,9 @@ func (s *Set) applyCommand(op Op, payload []byte, at uint32, again bool) error {
 	if s.reader.bad {
 		return ErrCommand
 	}
-	if !again {
+	if again {
+		s.answerAgain(c)
+	} else {
 		s.applyOther(c)
 	}
 	return nil

@@ -119,7 +119,7 @@ func (w *writer) send(c *consumer, e *group.Event) {
 		}
 	}
 	w.hand(c, e)
-	w.drain(c, int64(e.Count)*(int64(e.Stride)+queue.DeliveryOverhead))
+	w.drain(c, costOf(e))
 }
 
 // hand notes messages that are in the client's hands now.

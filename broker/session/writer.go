@@ -164,6 +164,8 @@ func (w *writer) event(e *group.Event) {
 		}
 	case queue.Cancelled:
 		w.cancelled(e)
+	case queue.Resumed:
+		w.resumed(e)
 	case queue.Applied: // among others; see Post
 		w.Post([]group.Event{*e})
 	}

@@ -1,0 +1,165 @@
+// Package link owns the way from the sessions of a node to groups that may be led anywhere, and back.
+//
+// It makes of a group that moves one that does not: what a session has handed in takes effect once and in order, and what it
+// is told arrives once and in order, whoever leads, and whatever connection breaks.
+//
+//  1. A batch that is proposed through a Links is kept until it is known to be applied and its requests are answered.
+//  2. The route of a group finds the leader and attaches to it: it tells which deliveries have reached the sessions, the
+//     leader says again what has not, and the route hands in again what is not answered. The machine recognises what it has.
+//  3. Every attachment has a number of its own, its epoch. What comes under another one is dropped.
+//  4. The other end, for sessions of other nodes, is in guests.go; how both are written on the wire in wire.go.
+package link
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/broker/dispatch"
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Peers carries what nodes say to each other.
+type Peers interface {
+	// Send gives bytes away to another node, for its Receive. It does not block. What is sent arrives in order or not at
+	// all; when something may be missing, Lost is told.
+	Send(node uint64, data []byte) error
+}
+
+// Env is what Links need of the broker. Its functions must not block.
+type Env struct {
+	Node    uint64
+	First   uint64 // number of the first session of this life of the node
+	Peers   Peers
+	Inboxes *group.Inboxes
+	// Local gives a group that has a member here, nil if it has none.
+	Local func(id uint64) *group.Group
+	// Members gives the nodes that hold a group.
+	Members func(id uint64) []uint64
+	// Leader gives the node that is said to lead a group, 0 if nobody knows.
+	Leader func(id uint64) uint64
+	// Revision gives the revision of this node's Catalog.
+	Revision func() int64
+	// Ended tells that the groups no longer know a session of this node.
+	Ended  func(key queue.SessionKey)
+	Logger zerolog.Logger
+}
+
+// Links is the routes of a node to all groups, and the guests of its groups. It is safe for concurrent use.
+type Links struct {
+	Env
+	guests guests
+
+	mu     sync.Mutex // guards what follows
+	routes map[uint64]*route
+	closed bool
+	seeks  sync.WaitGroup
+}
+
+// New makes Links. They stand at the gate of the inboxes from now on.
+func New(env Env) *Links {
+	l := &Links{Env: env, routes: map[uint64]*route{}}
+	l.guests.init(l)
+	env.Inboxes.Guard(l)
+	return l
+}
+
+// Handle implements dispatch.Groups.
+func (l *Links) Handle(id uint64) (dispatch.Handle, error) { return l.route(id) }
+
+func (l *Links) route(id uint64) (*route, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, oplog.ErrClosed
+	}
+	r := l.routes[id]
+	if r == nil {
+		if l.Local(id) == nil && len(l.Members(id)) == 0 {
+			return nil, fmt.Errorf("group %d is on no node", id)
+		}
+		r = newRoute(l, id)
+		l.routes[id] = r
+	}
+	return r, nil
+}
+
+func (l *Links) all() []*route {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]*route, 0, len(l.routes))
+	for _, r := range l.routes {
+		list = append(list, r)
+	}
+	return list
+}
+
+func (l *Links) known(id uint64) *route {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.routes[id]
+}
+
+// Pass implements group.Gate.
+func (l *Links) Pass(to queue.SessionKey, events []group.Event) []group.Event {
+	id := events[0].Group
+	if l.guests.pass(id, to, events) {
+		return nil
+	}
+	if r := l.known(id); r != nil {
+		return r.pass(to, events)
+	}
+	return events
+}
+
+// Room implements group.Gate.
+func (l *Links) Room(id uint64, to queue.SessionKey, w group.Waker) (room, elsewhere bool) {
+	return l.guests.room(id, to, w)
+}
+
+// Leads implements group.Gate.
+func (l *Links) Leads(g *group.Group, leading bool) {
+	l.guests.lead(g.ID, leading)
+	if r := l.known(g.ID); r != nil {
+		r.leads(leading)
+	}
+}
+
+// Gone implements group.Gate.
+func (l *Links) Gone(key queue.SessionKey) {
+	for _, r := range l.all() {
+		r.forget(key)
+	}
+}
+
+// Lost tells that what was sent to or by a node may be missing from its end on.
+func (l *Links) Lost(node uint64) {
+	l.guests.lost(node)
+	for _, r := range l.all() {
+		r.lost(node)
+	}
+}
+
+// Found tells that a node can be reached, perhaps again.
+func (l *Links) Found(node uint64) {
+	if err := l.Peers.Send(node, []byte{kindAgain}); err != nil {
+		l.Logger.Debug().Err(err).Uint64("node", node).Msg("not sent")
+	}
+}
+
+// Advanced tells that this node's Catalog has a new revision.
+func (l *Links) Advanced() { l.guests.advanced(uint64(l.Revision())) }
+
+// Close ends the search for leaders; nothing is proposed any more.
+func (l *Links) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	for _, r := range l.all() {
+		r.close()
+	}
+	l.seeks.Wait()
+}

@@ -1,0 +1,113 @@
+package link
+
+import (
+	"errors"
+	"sync"
+)
+
+// network is connections between nodes that a test can cut.
+type network struct {
+	mu    sync.Mutex
+	lines map[[2]uint64]*line
+	links map[uint64]*Links
+	done  sync.WaitGroup
+}
+
+// line is one direction.
+type line struct {
+	mu     sync.Mutex
+	some   *sync.Cond
+	queue  []func()
+	closed bool
+}
+
+var errCut = errors.New("the connection is cut")
+
+func newNetwork() *network { return &network{lines: map[[2]uint64]*line{}, links: map[uint64]*Links{}} }
+
+// port is the network as a node's Peers.
+type port struct {
+	*network
+	node uint64
+}
+
+func (n *network) line(from, to uint64) *line {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lines[[2]uint64{from, to}]
+	if l == nil {
+		l = &line{}
+		l.some = sync.NewCond(&l.mu)
+		n.lines[[2]uint64{from, to}] = l
+		n.done.Go(l.run)
+	}
+	return l
+}
+
+func (l *line) run() {
+	for {
+		l.mu.Lock()
+		for len(l.queue) == 0 && !l.closed {
+			l.some.Wait()
+		}
+		if len(l.queue) == 0 {
+			l.mu.Unlock()
+			return
+		}
+		f := l.queue[0]
+		l.queue = l.queue[1:]
+		l.mu.Unlock()
+		f()
+	}
+}
+
+func (l *line) push(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.queue = append(l.queue, f)
+	l.some.Signal()
+	return true
+}
+
+// Send implements Peers.
+func (p port) Send(to uint64, data []byte) error {
+	n := p.network
+	n.mu.Lock()
+	receiver := n.links[to]
+	n.mu.Unlock()
+	if receiver == nil || !n.line(p.node, to).push(func() { receiver.Receive(p.node, data) }) {
+		return errCut
+	}
+	return nil
+}
+
+// cut loses what is on its way between two nodes; both are told.
+func (n *network) cut(a, b uint64) {
+	for _, pair := range [][2]uint64{{a, b}, {b, a}} {
+		l := n.line(pair[0], pair[1])
+		n.mu.Lock()
+		receiver := n.links[pair[1]]
+		n.mu.Unlock()
+		l.mu.Lock()
+		l.queue = []func(){func() { receiver.Lost(pair[0]) }}
+		l.some.Signal()
+		l.mu.Unlock()
+	}
+}
+
+func (n *network) close() {
+	n.mu.Lock()
+	lines := n.lines
+	n.mu.Unlock()
+	for _, l := range lines {
+		l.mu.Lock()
+		l.closed = true
+		l.queue = nil
+		l.some.Signal()
+		l.mu.Unlock()
+	}
+	n.done.Wait()
+}

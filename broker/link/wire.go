@@ -1,0 +1,227 @@
+package link
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// A message between nodes is a byte that says what it is, and then numbers as varints and strings with their length:
+//
+//	attach    group, epoch, first session; callers: node, session, consumers: number, last delivery seen
+//	resume    as attach
+//	attached  group, epoch; of each caller the number of its last batch
+//	refused   group, epoch, who leads or 0
+//	propose   group, epoch, revision of the metadata, node, session, number, batch
+//	events    group, epoch, node, session; events
+//	took      group, epoch, node, session, octets
+//	again     nothing: something sent before may be missing
+//	call      number, what is asked
+//	answer    number, 0 or 1 for an error, what is answered
+const (
+	kindAttach byte = iota + 1
+	kindResume
+	kindAttached
+	kindRefused
+	kindPropose
+	kindEvents
+	kindTook
+	kindAgain
+	kindCall
+	kindAnswer
+)
+
+var errMessage = errors.New("link: not a message between nodes")
+
+type attachMessage struct {
+	group, epoch, first uint64
+	callers             []group.Caller
+}
+
+type proposeMessage struct {
+	group, epoch, revision uint64
+	batch                  oplog.Batch
+}
+
+type eventsMessage struct {
+	group, epoch uint64
+	to           queue.SessionKey
+	events       []group.Event
+}
+
+type tookMessage struct {
+	group, epoch uint64
+	key          queue.SessionKey
+	bytes        int
+}
+
+func uvarints(dst []byte, numbers ...uint64) []byte {
+	for _, n := range numbers {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
+}
+
+func appendBytes(dst, b []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+func appendAttach(dst []byte, kind byte, id, epoch, first uint64, callers []group.Caller) []byte {
+	dst = uvarints(append(dst, kind), id, epoch, first, uint64(len(callers)))
+	for _, c := range callers {
+		dst = uvarints(dst, c.Key.Node, c.Key.Session, uint64(len(c.Seen)))
+		for _, s := range c.Seen {
+			dst = uvarints(dst, uint64(s.Consumer), s.Number)
+		}
+	}
+	return dst
+}
+
+func appendAttached(dst []byte, id, epoch uint64, last []uint64) []byte {
+	return uvarints(uvarints(append(dst, kindAttached), id, epoch, uint64(len(last))), last...)
+}
+
+func appendRefused(dst []byte, id, epoch, leader uint64) []byte {
+	return uvarints(append(dst, kindRefused), id, epoch, leader)
+}
+
+func appendPropose(dst []byte, id, epoch, revision uint64, b *oplog.Batch) []byte {
+	dst = uvarints(append(dst, kindPropose), id, epoch, revision, b.From.Node, b.From.Session, b.From.Seq)
+	return appendBytes(dst, b.Data)
+}
+
+func appendTook(dst []byte, id, epoch uint64, key queue.SessionKey, bytes int) []byte {
+	return uvarints(append(dst, kindTook), id, epoch, key.Node, key.Session, uint64(bytes))
+}
+
+func appendEvents(dst []byte, id, epoch uint64, to queue.SessionKey, events []group.Event) []byte {
+	dst = uvarints(append(dst, kindEvents), id, epoch, to.Node, to.Session, uint64(len(events)))
+	for i := range events {
+		dst = appendEvent(dst, &events[i])
+	}
+	return dst
+}
+
+// Flags of an event.
+const (
+	flagRedelivered = 1 << iota
+	flagNoAck
+	flagStream
+)
+
+func appendEvent(dst []byte, e *group.Event) []byte {
+	flags := byte(0)
+	if e.Redelivered {
+		flags |= flagRedelivered
+	}
+	if e.NoAck {
+		flags |= flagNoAck
+	}
+	if e.Stream {
+		flags |= flagStream
+	}
+	dst = append(dst, byte(e.Kind), byte(e.Outcome), flags)
+	dst = uvarints(dst, uint64(e.Queue), uint64(e.Consumer), uint64(e.Request), uint64(e.Channel), e.Number, uint64(e.Count),
+		e.Index, uint64(e.Offset), uint64(e.Stride), uint64(e.Deliveries), uint64(e.Acquired), e.Ready)
+	return appendBytes(dst, e.Data)
+}
+
+// reader takes what was appended off the front; bad is set, for good, once something was missing.
+type reader struct {
+	data []byte
+	bad  bool
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.data)
+	if size <= 0 {
+		r.bad, r.data = true, nil
+		return 0
+	}
+	r.data = r.data[size:]
+	return n
+}
+
+// count is the number of things that follow, each of some bytes at least.
+func (r *reader) count(least int) int {
+	n := r.number()
+	if n > uint64(len(r.data)/least) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) byte() byte {
+	if len(r.data) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.data[0]
+	r.data = r.data[1:]
+	return b
+}
+
+func (r *reader) bytes() []byte {
+	n := r.count(1)
+	if n == 0 {
+		return nil
+	}
+	b := r.data[:n:n]
+	r.data = r.data[n:]
+	return b
+}
+
+func (r *reader) key() queue.SessionKey {
+	return queue.SessionKey{Node: r.number(), Session: r.number()}
+}
+
+func (r *reader) attach() *attachMessage {
+	m := &attachMessage{group: r.number(), epoch: r.number(), first: r.number()}
+	for range r.count(3) {
+		c := group.Caller{Key: r.key()}
+		for range r.count(2) {
+			c.Seen = append(c.Seen, queue.Seen{Consumer: uint32(r.number()), Number: r.number()})
+		}
+		m.callers = append(m.callers, c)
+	}
+	return m
+}
+
+func (r *reader) propose() *proposeMessage {
+	m := &proposeMessage{group: r.number(), epoch: r.number(), revision: r.number()}
+	m.batch.From = oplog.Origin{Node: r.number(), Session: r.number(), Seq: r.number()}
+	m.batch.Data = r.bytes()
+	return m
+}
+
+func (r *reader) took() *tookMessage {
+	return &tookMessage{group: r.number(), epoch: r.number(), key: r.key(), bytes: int(r.number())}
+}
+
+func (r *reader) events() *eventsMessage {
+	m := &eventsMessage{group: r.number(), epoch: r.number(), to: r.key()}
+	n := r.count(16)
+	m.events = make([]group.Event, 0, n)
+	for range n {
+		m.events = append(m.events, r.event(m))
+	}
+	return m
+}
+
+func (r *reader) event(m *eventsMessage) group.Event {
+	e := group.Event{Group: m.group}
+	e.To = m.to
+	e.Kind, e.Outcome = queue.Kind(r.byte()), queue.Outcome(r.byte())
+	flags := r.byte()
+	e.Redelivered, e.NoAck, e.Stream = flags&flagRedelivered != 0, flags&flagNoAck != 0, flags&flagStream != 0
+	e.Queue, e.Consumer, e.Request = queue.ID(r.number()), uint32(r.number()), uint32(r.number())
+	e.Channel, e.Number, e.Count = uint16(r.number()), r.number(), uint32(r.number())
+	e.Index, e.Offset, e.Stride = r.number(), uint32(r.number()), uint32(r.number())
+	e.Deliveries, e.Acquired, e.Ready = uint32(r.number()), uint32(r.number()), r.number()
+	e.Data = r.bytes()
+	return e
+}
