@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/warrenmq/warren/broker"
 	"github.com/warrenmq/warren/protocol"
 )
 
@@ -51,6 +52,14 @@ func (c *client) narrow() {
 	}
 }
 
+// narrowed makes the broker's send buffer small, for the same reason.
+func narrowed(conn net.Conn) net.Conn {
+	if tcp, ok := conn.(*net.TCPConn); !ok || tcp.SetWriteBuffer(4096) != nil {
+		return nil
+	}
+	return conn
+}
+
 // TestAClientThatNeverReads asks and asks, in different ways, and does not read the answers: it is held back, memory stays
 // where it was, and others are served.
 func TestAClientThatNeverReads(t *testing.T) {
@@ -85,9 +94,9 @@ func TestAClientThatNeverReads(t *testing.T) {
 		}},
 		{"confirms", func(c *client) []byte {
 			var out []byte
-			for range 500 { // from two channels in turn, so that neighbours cannot be joined
+			for range 500 { // taken and refused in turn, so that every message wants an answer of its own
 				out = c.appendPublish(out, 1, message{exchange: "full", key: "k"})
-				out = c.appendPublish(out, 2, message{exchange: "full", key: "k"})
+				out = c.appendPublish(out, 1, message{key: "refuses"})
 			}
 			return out
 		}},
@@ -95,17 +104,20 @@ func TestAClientThatNeverReads(t *testing.T) {
 			var out []byte
 			for range 500 {
 				out = c.appendPublish(out, 1, message{key: "nobody"})
-				out = c.appendPublish(out, 2, message{key: "nobody"})
+				out = c.appendPublish(out, 1, message{key: "refuses"})
 			}
 			return out
 		}},
 	} {
 		t.Run(f.what, func(t *testing.T) {
-			b := start(t)
+			b := start(t, func(c *broker.Config) { c.Wrap = narrowed })
 			c, other := connect(t, b), connect(t, b)
 			other.channel(1)
 			other.queue(1, protocol.QueueDeclare{Queue: "q"})
 			other.queue(1, protocol.QueueDeclare{Queue: "full", Arguments: protocol.Table{{Key: "x-max-length", Value: int32(10)}}.Raw()})
+			other.queue(1, protocol.QueueDeclare{Queue: "refuses", Arguments: protocol.Table{
+				{Key: "x-max-length", Value: int32(0)}, {Key: "x-overflow", Value: "reject-publish"},
+			}.Raw()})
 			other.send(1, &protocol.ExchangeDeclare{Exchange: "full", Type: "fanout"}, &protocol.QueueBind{Queue: "full", Exchange: "full"})
 			expect[*protocol.ExchangeDeclareOk](other, 1)
 			expect[*protocol.QueueBindOk](other, 1)

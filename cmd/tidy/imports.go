@@ -63,7 +63,7 @@ var rooms = []room{
 		" broker/auth broker/limits broker/usage broker/group", engines},
 	{"broker/forward", "protocol store/oplog broker/message broker/queue broker/matching broker/topology broker/routing" +
 		" broker/group broker/dispatch", engines},
-	{"broker/link", "store/oplog broker/queue broker/group broker/dispatch", engines},
+	{"broker/link", "protocol store/oplog store/meta broker/message broker/queue broker/topology broker/group broker/dispatch", engines},
 	{"broker/events", "protocol store/oplog store/meta broker/message broker/queue broker/matching broker/topology broker/routing" +
 		" broker/auth broker/group broker/dispatch", engines},
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/matching broker/topology broker/routing broker/stats broker/events" +
