@@ -56,19 +56,32 @@ type Store struct {
 	PartBytes int
 
 	group uint64
+	space keys.Space
 	store *store.Store
 }
 
-// New gives the entries of a group.
-func New(s *store.Store, group uint64) *Store { return &Store{group: group, store: s} }
+// New gives the entries of a group, in the space that it begins in.
+func New(s *store.Store, group uint64) *Store {
+	return &Store{group: group, space: keys.Space{Group: group}, store: s}
+}
+
+// In gives the entries of the same group in another space. That of the newest snapshot counts: Head.Space.
+func (s *Store) In(space uint64) *Store {
+	other := *s
+	other.space.Number = space
+	return &other
+}
 
 // NewBatch begins a write.
 func (s *Store) NewBatch() *pebble.Batch { return s.store.DB.NewBatch() }
 
+// WriteLazily applies a batch that rides to the disk with the next that is synced.
+func (s *Store) WriteLazily(b *pebble.Batch) { s.store.CommitLazily(b) }
+
 // AppendTo adds an entry to a batch.
 func (s *Store) AppendTo(b *pebble.Batch, e *Entry) {
 	var key [32]byte
-	k := keys.Entry(key[:0], s.group, e.Index)
+	k := s.space.Entry(key[:0], e.Index)
 	op := b.SetDeferred(len(k), entryHead+len(e.Data))
 	copy(op.Key, k)
 	putHead(op.Value, e)
@@ -85,7 +98,7 @@ func putHead(dst []byte, e *Entry) {
 
 // TruncateTo adds the removal of the entries from..to (both included) to a batch: a new leader has written others.
 func (s *Store) TruncateTo(b *pebble.Batch, from, to uint64) {
-	lower, upper := keys.Entries(s.group, from, to+1)
+	lower, upper := s.space.Entries(from, to+1)
 	if err := b.DeleteRange(lower, upper, nil); err != nil {
 		bug("group %d, entries %d to %d: %v", s.group, from, to, err)
 	}
@@ -119,7 +132,7 @@ func (s *Store) HardState() (h HardState, ok bool, err error) {
 
 // Last gives index and term of the newest entry; ok is false if there is none.
 func (s *Store) Last() (index, term uint64, ok bool, err error) {
-	lower, upper := keys.Entries(s.group, 0, ^uint64(0))
+	lower, upper := s.space.Entries(0, ^uint64(0))
 	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return 0, 0, false, err
@@ -155,7 +168,7 @@ func parse(key, value []byte) (Entry, error) {
 
 // Get reads one entry as it is stored; its data is the caller's. What a packed one holds, Bytes can tell.
 func (s *Store) Get(index uint64) (Entry, error) {
-	key := keys.Entry(nil, s.group, index)
+	key := s.space.Entry(nil, index)
 	value, ok, err := s.store.Get(key)
 	if err != nil {
 		return Entry{}, fmt.Errorf("group %d, entry %d: %w", s.group, index, err)
@@ -169,7 +182,7 @@ func (s *Store) Get(index uint64) (Entry, error) {
 // Range visits the entries from <= index < to in order, until visit says no. Their data is the visitor's to keep. A gap
 // is an error.
 func (s *Store) Range(from, to uint64, visit func(Entry) bool) error {
-	lower, upper := keys.Entries(s.group, from, to)
+	lower, upper := s.space.Entries(from, to)
 	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/warrenmq/warren/store/keys"
 	"github.com/warrenmq/warren/store/oplog"
 )
 
@@ -160,7 +159,7 @@ func (s *Store) packOne(b *pebble.Batch, index uint64, spans []oplog.Span) (kept
 		}
 		data = append(data, bytes...)
 	}
-	if err := b.Set(keys.Entry(nil, s.group, index), data, nil); err != nil {
+	if err := b.Set(s.space.Entry(nil, index), data, nil); err != nil {
 		bug("group %d, entry %d: %v", s.group, index, err)
 	}
 	return Footprint(len(data) - entryHead), nil

@@ -22,7 +22,7 @@ type Remains struct {
 // Salvage visits all entries that are there, without asking for those that are not: for whoever has no snapshot to begin
 // from. It ends early, with an error, where not even the next one can be found.
 func (s *Store) Salvage(visit func(Remains) bool) error {
-	lower, upper := keys.Entries(s.group, 0, ^uint64(0))
+	lower, upper := s.space.Entries(0, ^uint64(0))
 	it, err := s.store.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return s.explain(err)

@@ -13,24 +13,30 @@ import (
 // Head describes a snapshot: everything up to Index has been applied to it.
 //
 // On disk, all 8 bytes: version, index, term, time (not in version 1), parts, then the configuration with its length, then the count of segments
-// and of each: first, last, bytes.
+// and of each: first, last, bytes. Version 3, which is written only where it is needed, has the space behind these.
 type Head struct {
 	Index, Term uint64
 	Time        int64  // of the newest entry that has one, milliseconds since the epoch; 0: not known
 	Conf        []byte // the group's members, as the raft layer encodes them
 	Parts       uint32
 	Segments    []Segment
+	Space       uint64 // where the group's entries and this snapshot's parts lie
 }
 
 const (
-	snapshotVersion = 2
+	snapshotVersion      = 2 // of a group in the space that it began in
+	snapshotVersionSpace = 3
 	// partSize is the most bytes in one part of a snapshot, unless PartBytes says otherwise.
 	partSize = 1 << 20
 )
 
 func (h *Head) append(dst []byte) []byte {
 	le := binary.LittleEndian
-	dst = le.AppendUint64(dst, snapshotVersion)
+	version := uint64(snapshotVersion)
+	if h.Space != 0 {
+		version = snapshotVersionSpace
+	}
+	dst = le.AppendUint64(dst, version)
 	dst = le.AppendUint64(dst, h.Index)
 	dst = le.AppendUint64(dst, h.Term)
 	dst = le.AppendUint64(dst, uint64(h.Time))
@@ -41,6 +47,9 @@ func (h *Head) append(dst []byte) []byte {
 		dst = le.AppendUint64(dst, s.First)
 		dst = le.AppendUint64(dst, s.Last)
 		dst = le.AppendUint64(dst, uint64(s.Bytes))
+	}
+	if h.Space != 0 {
+		dst = le.AppendUint64(dst, h.Space)
 	}
 	return dst
 }
@@ -56,8 +65,8 @@ func (h *Head) parse(data []byte) error {
 		return n
 	}
 	version := next()
-	if version < 1 || version > snapshotVersion {
-		return fmt.Errorf("snapshot of version %d, this program knows 1 to %d", version, snapshotVersion)
+	if version < 1 || version > snapshotVersionSpace {
+		return fmt.Errorf("snapshot of version %d, this program knows 1 to %d", version, snapshotVersionSpace)
 	}
 	h.Index, h.Term = next(), next()
 	if version > 1 {
@@ -72,6 +81,9 @@ func (h *Head) parse(data []byte) error {
 	for n := next(); n > 0 && !short; n-- {
 		h.Segments = append(h.Segments, Segment{First: next(), Last: next(), Bytes: int64(next())})
 	}
+	if version == snapshotVersionSpace {
+		h.Space = next()
+	}
 	if short {
 		return fmt.Errorf("%w: head of a snapshot", ErrDamaged)
 	}
@@ -79,8 +91,10 @@ func (h *Head) parse(data []byte) error {
 }
 
 // SnapshotHead reads what describes the newest snapshot; ok is false if there is none.
-func (s *Store) SnapshotHead() (h Head, ok bool, err error) {
-	value, ok, err := s.store.Get(keys.SnapshotHead(s.group))
+func (s *Store) SnapshotHead() (h Head, ok bool, err error) { return s.headIn(s.store.DB) }
+
+func (s *Store) headIn(r pebble.Reader) (h Head, ok bool, err error) {
+	value, ok, err := get(r, keys.SnapshotHead(s.group))
 	if err != nil || !ok {
 		return h, false, err
 	}
@@ -103,12 +117,20 @@ func (s *Store) WriteSnapshot(b *pebble.Batch, h *Head, state func(io.Writer) er
 	}
 	w.flush()
 	h.Parts = w.parts
-	from, _ := keys.Snapshot(s.group, 0)
-	to, _ := keys.Snapshot(s.group, h.Index)
+	h.Space = s.space.Number
+	from, _ := s.space.Snapshot(0)
+	to, _ := s.space.Snapshot(h.Index)
 	if err := b.DeleteRange(from, to, nil); err != nil {
 		return err
 	}
-	return b.Set(keys.SnapshotHead(s.group), h.append(nil), nil)
+	s.setHead(b, h)
+	return nil
+}
+
+func (s *Store) setHead(b *pebble.Batch, h *Head) {
+	if err := b.Set(keys.SnapshotHead(s.group), h.append(nil), nil); err != nil {
+		bug("group %d: %v", s.group, err)
+	}
 }
 
 // partWriter cuts a snapshot into parts, and writes each as soon as it is full.
@@ -137,7 +159,7 @@ func (w *partWriter) flush() {
 		return
 	}
 	b := w.store.NewBatch()
-	if err := b.Set(keys.SnapshotPart(w.store.group, w.index, w.parts), w.data, nil); err != nil {
+	if err := b.Set(w.store.space.SnapshotPart(w.index, w.parts), w.data, nil); err != nil {
 		bug("group %d, snapshot %d: %v", w.store.group, w.index, err)
 	}
 	w.store.store.CommitLazily(b)
@@ -145,7 +167,7 @@ func (w *partWriter) flush() {
 	w.parts++
 }
 
-// SnapshotReader reads the state of a snapshot, part by part.
+// SnapshotReader reads the state of a snapshot that lies in this space, part by part.
 func (s *Store) SnapshotReader(h Head) io.Reader { return &partReader{store: s, head: h} }
 
 type partReader struct {
@@ -161,7 +183,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 		if r.next == r.head.Parts {
 			return 0, io.EOF
 		}
-		part, ok, err := r.store.store.Get(keys.SnapshotPart(r.store.group, r.head.Index, r.next))
+		part, ok, err := r.store.store.Get(r.store.space.SnapshotPart(r.head.Index, r.next))
 		if err != nil {
 			return 0, err
 		}

@@ -8,9 +8,14 @@
 //	M                                 revision of the newest metadata transaction, 8 bytes
 //	m NAME                            a metadata pair: revision of its last change, 8 bytes, then the value
 //	g GROUP(8) h                      raft hard state: term, vote, commit, 8 bytes each
-//	g GROUP(8) s                      newest snapshot: see entries.snapshotHead
+//	g GROUP(8) s                      newest snapshot: see entries.Head
+//	g GROUP(8) c                      how the group began here: see entries.Beginning
 //	g GROUP(8) S INDEX(8) PART(4)     a part of the snapshot taken at INDEX
 //	g GROUP(8) e INDEX(8)             a log entry: see entries
+//	g GROUP(8) x SPACE(8) S INDEX(8) PART(4)
+//	g GROUP(8) x SPACE(8) e INDEX(8)  the same in another space: what another member has sent as a whole
+//
+// The newest snapshot says which space of a group counts; what lies in others nobody reads, and the next start removes it.
 //
 // An older version than Version is brought up to date at open, a newer one is refused. Version 1 had no packed entries.
 //
@@ -48,8 +53,11 @@ const (
 	snapshotHead  = 's'
 	snapshotParts = 'S'
 	entry         = 'e'
+	beginning     = 'c'
+	space         = 'x'
 
 	groupSize = 10
+	spaceSize = 9 // more in a key of another space
 	// EntrySize is the length of an entry's key.
 	EntrySize = groupSize + 8
 )
@@ -73,33 +81,91 @@ func HardState(id uint64) []byte { return group(nil, id, hardState) }
 // SnapshotHead is the key of what describes a group's newest snapshot.
 func SnapshotHead(id uint64) []byte { return group(nil, id, snapshotHead) }
 
+// Beginning is the key of how a group began on this node.
+func Beginning(id uint64) []byte { return group(nil, id, beginning) }
+
+// Space is where entries and snapshots of a group lie. Number 0 is where a group begins; each time another member's state
+// takes the place of all there is, a new number is begun.
+type Space struct{ Group, Number uint64 }
+
+func (s Space) prefix(dst []byte, kind byte) []byte {
+	if s.Number == 0 {
+		return group(dst, s.Group, kind)
+	}
+	return append(binary.BigEndian.AppendUint64(group(dst, s.Group, space), s.Number), kind)
+}
+
 // SnapshotPart is the key of one part of a snapshot.
-func SnapshotPart(id, index uint64, part uint32) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(group(nil, id, snapshotParts), index), part)
+func (s Space) SnapshotPart(index uint64, part uint32) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(s.prefix(nil, snapshotParts), index), part)
 }
 
 // Snapshot gives the bounds of all parts of a snapshot.
-func Snapshot(id, index uint64) (from, to []byte) {
-	return binary.BigEndian.AppendUint64(group(nil, id, snapshotParts), index),
-		binary.BigEndian.AppendUint64(group(nil, id, snapshotParts), index+1)
+func (s Space) Snapshot(index uint64) (from, to []byte) {
+	return binary.BigEndian.AppendUint64(s.prefix(nil, snapshotParts), index),
+		binary.BigEndian.AppendUint64(s.prefix(nil, snapshotParts), index+1)
 }
 
 // Entry appends the key of a log entry to dst.
-func Entry(dst []byte, id, index uint64) []byte {
-	return binary.BigEndian.AppendUint64(group(dst, id, entry), index)
+func (s Space) Entry(dst []byte, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(s.prefix(dst, entry), index)
 }
 
 // Entries gives the bounds of the entries from <= index < to.
-func Entries(id, from, to uint64) (lower, upper []byte) {
-	return Entry(nil, id, from), Entry(nil, id, to)
+func (s Space) Entries(from, to uint64) (lower, upper []byte) {
+	return s.Entry(nil, from), s.Entry(nil, to)
 }
 
-// EntryIndex undoes Entry.
-func EntryIndex(key []byte) (uint64, error) {
-	if len(key) != EntrySize || key[0] != groupPrefix || key[groupSize-1] != entry {
+// Bounds gives, by pairs, the bounds of all that is in the space.
+func (s Space) Bounds() [][2][]byte {
+	if s.Number == 0 {
+		return [][2][]byte{{s.prefix(nil, snapshotParts), s.prefix(nil, snapshotParts+1)}, {s.prefix(nil, entry), s.prefix(nil, entry+1)}}
+	}
+	return [][2][]byte{{Spaces(s.Group, s.Number), Spaces(s.Group, s.Number+1)}}
+}
+
+// Spaces is in front of all spaces of a group from a number on, which is not 0.
+func Spaces(id, from uint64) []byte {
+	return binary.BigEndian.AppendUint64(group(nil, id, space), from)
+}
+
+// SpacesEnd is behind all spaces of a group.
+func SpacesEnd(id uint64) []byte { return group(nil, id, space+1) }
+
+// SpaceNumber gives the space, other than the first, that a key lies in.
+func SpaceNumber(key []byte) (number uint64, err error) {
+	if len(key) < groupSize+spaceSize || key[0] != groupPrefix || key[groupSize-1] != space {
 		return 0, ErrKey
 	}
 	return binary.BigEndian.Uint64(key[groupSize:]), nil
+}
+
+// SnapshotPart is the key of one part of a snapshot in the group's first space.
+func SnapshotPart(id, index uint64, part uint32) []byte {
+	return Space{Group: id}.SnapshotPart(index, part)
+}
+
+// Snapshot gives the bounds of all parts of a snapshot in the group's first space.
+func Snapshot(id, index uint64) (from, to []byte) { return Space{Group: id}.Snapshot(index) }
+
+// Entry appends the key of a log entry in the group's first space to dst.
+func Entry(dst []byte, id, index uint64) []byte { return Space{Group: id}.Entry(dst, index) }
+
+// Entries gives the bounds of the entries from <= index < to in the group's first space.
+func Entries(id, from, to uint64) (lower, upper []byte) { return Space{Group: id}.Entries(from, to) }
+
+// EntryIndex undoes Entry, in any space.
+func EntryIndex(key []byte) (uint64, error) {
+	at := groupSize - 1
+	if len(key) == EntrySize+spaceSize && key[at] == space {
+		at += spaceSize
+	} else if len(key) != EntrySize {
+		return 0, ErrKey
+	}
+	if key[0] != groupPrefix || key[at] != entry {
+		return 0, ErrKey
+	}
+	return binary.BigEndian.Uint64(key[at+1:]), nil
 }
 
 // NextGroup gives the group that a key belongs to, and where to look for the next; ok is false if it belongs to none.

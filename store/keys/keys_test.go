@@ -12,8 +12,9 @@ func TestKeysSortAsTheyAreRead(t *testing.T) {
 	sorted := [][]byte{
 		MetaRevision,
 		SnapshotPart(1, 5, 0), SnapshotPart(1, 5, 1), SnapshotPart(1, 256, 0),
-		Entry(nil, 1, 0), Entry(nil, 1, 255), Entry(nil, 1, 256), Entry(nil, 1, ^uint64(0)),
+		Beginning(1), Entry(nil, 1, 0), Entry(nil, 1, 255), Entry(nil, 1, 256), Entry(nil, 1, ^uint64(0)),
 		HardState(1), SnapshotHead(1),
+		Space{1, 1}.SnapshotPart(1, 0), Space{1, 1}.Entry(nil, 7), Space{1, 256}.SnapshotPart(1, 0), Space{1, 256}.Entry(nil, 1),
 		Entry(nil, 256, 1), HardState(256), HardState(^uint64(0)),
 		Meta(""), Meta("a"), Meta("b/c"), Meta("\xff"),
 		Identity, FormatVersion,
@@ -35,7 +36,8 @@ func within(key, from, to []byte) bool {
 func TestBoundsHoldWhatTheyNameAndNothingElse(t *testing.T) {
 	for _, id := range []uint64{0, 1, 1 << 63, ^uint64(0) - 1} {
 		from, to := Group(id)
-		for _, key := range [][]byte{HardState(id), SnapshotHead(id), SnapshotPart(id, 7, 1), Entry(nil, id, 0), Entry(nil, id, ^uint64(0))} {
+		for _, key := range [][]byte{HardState(id), SnapshotHead(id), SnapshotPart(id, 7, 1), Entry(nil, id, 0), Entry(nil, id, ^uint64(0)),
+			Beginning(id), Space{id, 1}.Entry(nil, 0), Space{id, ^uint64(0)}.SnapshotPart(7, 1)} {
 			if !within(key, from, to) {
 				t.Errorf("group %d: %x is not between %x and %x", id, key, from, to)
 			}
@@ -48,6 +50,29 @@ func TestBoundsHoldWhatTheyNameAndNothingElse(t *testing.T) {
 		}
 		if within(HardState(id+1), from, to) {
 			t.Errorf("group %d has what is another's", id)
+		}
+	}
+	for _, space := range []Space{{3, 0}, {3, 7}} {
+		for _, other := range []Space{{3, 0}, {3, 6}, {3, 7}, {3, 8}} {
+			for _, key := range [][]byte{other.Entry(nil, 1), other.SnapshotPart(1, 1)} {
+				in := false
+				for _, b := range space.Bounds() {
+					in = in || within(key, b[0], b[1])
+				}
+				if in != (space == other) {
+					t.Errorf("%x of %v is in %v: %v", key, other, space, in)
+				}
+				if other.Number != 0 && !within(key, Spaces(3, 1), SpacesEnd(3)) {
+					t.Errorf("%x is in no space", key)
+				}
+			}
+		}
+		for _, key := range [][]byte{HardState(3), SnapshotHead(3), Beginning(3)} {
+			for _, b := range space.Bounds() {
+				if within(key, b[0], b[1]) || within(key, Spaces(3, 1), SpacesEnd(3)) {
+					t.Errorf("%x is in a space", key)
+				}
+			}
 		}
 	}
 	lower, upper := Entries(3, 10, 20)
@@ -77,8 +102,11 @@ func TestWhatIsWrittenIntoAKeyIsReadBack(t *testing.T) {
 		if got, err := EntryIndex(Entry([]byte{}, 9, index)); err != nil || got != index {
 			t.Errorf("%d %v", got, err)
 		}
+		if got, err := EntryIndex(Space{9, 2}.Entry(nil, index)); err != nil || got != index {
+			t.Errorf("%d %v", got, err)
+		}
 	}
-	for _, key := range [][]byte{nil, HardState(1), SnapshotPart(1, 1, 1), Meta("x"), append(Entry(nil, 1, 1), 0)} {
+	for _, key := range [][]byte{nil, HardState(1), SnapshotPart(1, 1, 1), Meta("x"), append(Entry(nil, 1, 1), 0), Space{1, 1}.SnapshotPart(1, 1)} {
 		if _, err := EntryIndex(key); !errors.Is(err, ErrKey) {
 			t.Errorf("%x is taken for an entry", key)
 		}

@@ -90,7 +90,10 @@ type Log interface {
 	Close() error
 }
 
-// Host opens logs. members are node ids; a log of one member has no peers.
+// Host opens logs. members are node ids, and count once: when this node opens a group that it has nothing of. Then the group
+// begins with them, this node among them, and every one of them says the same; a log of one member has no peers. Without any,
+// the node joins a group that others have begun: it follows, without a vote, until the group's leader makes it a member and
+// sends it everything. Later the log itself knows who its members are.
 type Host interface {
 	Open(group uint64, members []uint64, m Machine) (Log, error)
 }

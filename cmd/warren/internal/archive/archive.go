@@ -61,7 +61,7 @@ func Read(dir string, visit func(*Message) error) (r Result, err error) {
 	}
 	for _, id := range ids {
 		r.Groups++
-		if err = r.readGroup(entries.New(s, id), id, names, visit); err != nil {
+		if err = r.readGroup(entries.New(s, id).Current(), id, names, visit); err != nil {
 			break
 		}
 	}
