@@ -15,6 +15,8 @@ import (
 type applier struct {
 	member   *member
 	machine  oplog.Machine
+	entries  *entries.Store
+	conf     *raftpb.ConfState // at index
 	segments entries.Segments
 	cache    *lru.LRU[uint64, entries.Bytes] // data of entries
 	cached   int                             // bytes in it
@@ -25,6 +27,7 @@ type applier struct {
 	compaction
 	list    []oplog.Entry
 	batches []oplog.Batch
+	changes []confChange
 
 	mu      sync.Mutex // guards the inbox
 	arrived *sync.Cond
@@ -42,21 +45,27 @@ type task struct {
 // cacheEntries bounds the number of entries that a group keeps in memory.
 const cacheEntries = 1 << 16
 
-func newApplier(m *member, machine oplog.Machine, head *entries.Head) *applier {
-	a := &applier{member: m, machine: machine}
-	a.head = head
+func newApplier(m *member, machine oplog.Machine) *applier {
+	a := &applier{member: m, machine: machine, entries: m.entries, conf: m.log.conf}
 	a.arrived = sync.NewCond(&a.mu)
 	cache, err := lru.NewLRU(cacheEntries, func(_ uint64, b entries.Bytes) { a.cached -= b.Size() })
 	if err != nil {
 		bug("%v", err)
 	}
 	a.cache = cache
-	if head != nil {
-		a.index, a.term, a.time = head.Index, head.Term, head.Time
-		a.progress.committed.Store(head.Index)
-		a.progress.applied.Store(head.Index)
+	a.index, a.base = m.log.compacted.index, m.log.base
+	if head := m.log.head; head != nil {
+		a.stand(head)
 	}
 	return a
+}
+
+// stand notes that the machine's state is that of a snapshot.
+func (a *applier) stand(head *entries.Head) {
+	a.head, a.since = head, 0
+	a.index, a.term, a.time = head.Index, head.Term, head.Time
+	a.progress.committed.Store(max(a.progress.committed.Load(), head.Index))
+	a.progress.applied.Store(head.Index)
 }
 
 // reckon counts what lives after a restart.
@@ -105,17 +114,24 @@ func (a *applier) run() {
 		for len(a.tasks) == 0 && !a.stopped {
 			a.arrived.Wait()
 		}
-		if len(a.tasks) == 0 {
-			a.mu.Unlock()
+		a.mu.Unlock()
+		if !a.pass(&tasks) {
 			return
 		}
-		tasks, a.tasks = a.tasks, tasks[:0]
-		a.mu.Unlock()
-		for i := range tasks {
-			a.carryOut(&tasks[i])
-			tasks[i] = task{}
-		}
 	}
+}
+
+// pass carries out what is in the inbox, and tells whether there was something.
+func (a *applier) pass(tasks *[]task) bool {
+	a.mu.Lock()
+	*tasks, a.tasks = a.tasks, (*tasks)[:0]
+	a.mu.Unlock()
+	list := *tasks
+	for i := range list {
+		a.carryOut(&list[i])
+		list[i] = task{}
+	}
+	return len(list) > 0
 }
 
 func (a *applier) carryOut(t *task) {
@@ -123,13 +139,14 @@ func (a *applier) carryOut(t *task) {
 		t.do()
 		return
 	}
+	a.changes = nil
 	bytes := a.apply(t.entries)
 	a.progress.applied.Store(a.index)
 	a.progress.entries.Add(uint64(len(t.entries)))
 	a.progress.bytes.Add(uint64(bytes))
 	a.member.landed(bytes)
-	a.member.worker.answered([]step{{member: a.member, messages: t.responses}})
-	a.since += bytes
+	a.member.worker.answered([]step{{member: a.member, changes: a.changes, messages: t.responses}})
+	a.since, a.total = a.since+bytes, a.total+bytes
 	if a.snapshotDue() {
 		a.snapshot(nil)
 	}
@@ -142,6 +159,7 @@ func (a *applier) apply(committed []*raftpb.Entry) (bytes int64) {
 		a.index, a.term = e.GetIndex(), e.GetTerm()
 		data := e.GetData()
 		a.segments.Add(a.index, len(data))
+		a.reconfigure(e)
 		if e.GetType() != raftpb.EntryNormal || len(data) == 0 {
 			continue // a new leader's first entry says nothing
 		}
@@ -191,7 +209,7 @@ func (a *applier) read(s oplog.Span) ([]byte, error) {
 	if !ok {
 		var err error
 		a.progress.coldReads.Add(1)
-		if b, err = a.member.entries.Bytes(s.Index); err != nil {
+		if b, err = a.entries.Bytes(s.Index); err != nil {
 			a.member.damaged(err)
 			return nil, err
 		}

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sort"
 
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
 	"github.com/warrenmq/warren/store/entries"
 	"github.com/warrenmq/warren/store/oplog"
 )
@@ -36,13 +39,18 @@ type compaction struct {
 	packing bool              // and what it covers is being packed
 	sparse  []entries.Segment // to be packed, in order
 	ending  bool
+	// installing: what another member has sent is about to take the place of all this.
+	installing bool
+	base       uint64 // where the log began
+	marks      []mark
+	total      int64 // bytes applied since the log was opened
 	// reported is what the host was told that the group's entries take.
 	reported int64
 }
 
 // snapshotDue tells whether a snapshot is worth its writing: because there is much to be replayed, or to be freed.
 func (a *applier) snapshotDue() bool {
-	if a.writing || a.packing {
+	if a.writing || a.packing || a.installing {
 		return false
 	}
 	least := a.member.host.SnapshotBytes
@@ -59,14 +67,14 @@ func (a *applier) snapshot(done func()) {
 	if done == nil {
 		done = func() {}
 	}
-	if a.index == 0 || a.head != nil && a.head.Index == a.index {
+	if a.index == a.base || a.installing || a.head != nil && a.head.Index == a.index {
 		done()
 		return
 	}
-	head := &entries.Head{Index: a.index, Term: a.term, Time: a.time, Conf: a.member.confState(), Segments: a.segments.Snapshot()}
-	b := a.member.entries.NewBatch()
+	head := &entries.Head{Index: a.index, Term: a.term, Time: a.time, Conf: a.confBytes(), Segments: a.segments.Snapshot()}
+	b := a.entries.NewBatch()
 	size := int64(0)
-	err := a.member.entries.WriteSnapshot(b, head, func(w io.Writer) error {
+	err := a.entries.WriteSnapshot(b, head, func(w io.Writer) error {
 		c := counter{w: w}
 		err := a.machine.Snapshot(&c)
 		size = c.n
@@ -77,16 +85,99 @@ func (a *applier) snapshot(done func()) {
 		return
 	}
 	a.head, a.since, a.state, a.writing = head, 0, size, true
+	held := a.holds()
 	a.member.host.Store.Commit(b, func() {
-		a.member.worker.call(func() {
-			a.member.log.compact(head.Index, head.Term)
-			a.do(func() { // raft no longer looks at what is behind it
-				a.writing = false
-				a.compact(head.Index)
-			})
-		})
+		a.member.worker.call(func() { a.member.snapshotWritten(head, held) })
 		done()
 	})
+}
+
+// snapshotWanted takes a snapshot for a member that lacks what the newest does not have; raft asks again.
+func (a *applier) snapshotWanted() {
+	if !a.writing && !a.packing {
+		a.snapshot(nil)
+	}
+}
+
+// hold is how far back entries are kept whole behind a snapshot, for members that lack some: from which index on.
+type hold struct {
+	lag    uint64 // for members that are behind
+	stream uint64 // for one that is being sent a snapshot
+	trail  uint64 // for those that this member does not know of while another leads
+}
+
+// streamShare: while a snapshot is on its way, so many times Options.SnapshotBytes of log are kept for what comes after it.
+const streamShare = 64
+
+func (a *applier) holds() hold {
+	least := a.member.host.SnapshotBytes
+	h := hold{lag: a.behind(least), stream: a.behind(streamShare * least), trail: a.behind(min(least, a.slack()/2))}
+	for len(a.marks) > 0 && a.marks[0].index < h.stream {
+		a.marks = a.marks[1:]
+	}
+	a.marks = append(a.marks, mark{a.index, a.total})
+	return h
+}
+
+// mark is where a snapshot was taken: the index, and how many bytes had been applied since the log was opened.
+type mark struct {
+	index uint64
+	total int64
+}
+
+// behind gives an index, of those at which snapshots were taken, behind which no more than so many bytes lie.
+func (a *applier) behind(bytes int64) uint64 {
+	for _, m := range a.marks {
+		if a.total-m.total <= bytes {
+			return m.index
+		}
+	}
+	return a.index
+}
+
+// snapshotWritten notes a snapshot that is on the disk, and lets the applier compact what nobody lacks. owner: worker
+func (m *member) snapshotWritten(head *entries.Head, held hold) {
+	a := m.applier
+	upTo := uint64(0)
+	if head.Space == m.entries.Space() {
+		m.log.head = head
+		upTo = m.lacking(head.Index, held)
+		if err := m.log.compact(upTo); err != nil {
+			m.damaged(err)
+			upTo = 0
+		}
+	}
+	a.do(func() { // raft no longer looks at what is behind it
+		if a.head != head {
+			return // another member's has taken its place
+		}
+		a.writing = false
+		if !a.installing {
+			a.compact(upTo)
+		}
+	})
+}
+
+// lacking gives up to where a snapshot at index lets go of the log: members that are a little behind get entries, not a
+// whole snapshot.
+func (m *member) lacking(index uint64, held hold) uint64 {
+	switch {
+	case m.log.alone(m.host.Node):
+		return index
+	case !m.leading:
+		return min(index, held.trail)
+	}
+	upTo := index
+	m.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		switch {
+		case id == m.host.Node:
+		case pr.State == tracker.StateSnapshot:
+			upTo = min(upTo, max(pr.PendingSnapshot, held.stream))
+		default:
+			upTo = min(upTo, max(pr.Match, held.lag))
+		}
+	})
+	return upTo
 }
 
 // counter counts what is written through it.
@@ -103,20 +194,23 @@ func (c *counter) Write(p []byte) (int, error) {
 // compact removes the entries up to index of which nothing lives, and begins to pack the sparse ones.
 func (a *applier) compact(index uint64) {
 	if dead := a.segments.Free(index); len(dead) > 0 {
-		b := a.member.entries.NewBatch()
+		b := a.entries.NewBatch()
 		for _, s := range dead {
-			a.member.entries.TruncateTo(b, s.First, s.Last)
+			a.entries.TruncateTo(b, s.First, s.Last)
 		}
 		a.member.host.Store.CommitLazily(b)
 	}
 	a.sparse = a.segments.Sparse(index, a.slack()/2)
 	a.packing = true
-	a.pack(index)
+	a.pack(index, a.entries)
 }
 
 // pack does a round, and comes back for the next behind what else waits.
-func (a *applier) pack(index uint64) {
-	if len(a.sparse) == 0 || a.ending {
+func (a *applier) pack(index uint64, in *entries.Store) {
+	if a.entries != in {
+		return
+	}
+	if len(a.sparse) == 0 || a.ending || a.installing {
 		a.segments.Join(index)
 		a.spared = a.segments.Dead()
 		a.sparse, a.packing = nil, false
@@ -134,7 +228,7 @@ func (a *applier) pack(index uint64) {
 		a.member.damaged(err)
 		a.sparse = nil
 	}
-	a.do(func() { a.pack(index) })
+	a.do(func() { a.pack(index, in) })
 }
 
 // reclaim lets the store give back the space of what was removed.
@@ -154,11 +248,11 @@ func (a *applier) packAll(round []entries.Segment) error {
 			live[i] = append(live[i], s)
 		}
 	})
-	b := a.member.entries.NewBatch()
+	b := a.entries.NewBatch()
 	left := make([]int64, len(round))
 	for i := range round {
 		var err error
-		if left[i], err = a.member.entries.PackTo(b, round[i].First, round[i].Last, live[i]); err != nil {
+		if left[i], err = a.entries.PackTo(b, round[i].First, round[i].Last, live[i]); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ package raftlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/pprof"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/store"
+	"github.com/warrenmq/warren/store/entries"
 	"github.com/warrenmq/warren/store/oplog"
 )
 
@@ -57,15 +59,33 @@ type Host struct {
 	running sync.WaitGroup
 	closed  chan struct{}
 
-	mu   sync.Mutex
-	open map[uint64]*member
-	many atomic.Int64 // of them
+	mu        sync.Mutex
+	open      map[uint64]*member
+	streams   map[uint64][]sending // that wait, of nodes that one is on its way to
+	receiving map[uint64]bool      // groups
+	ended     bool
+	many      atomic.Int64 // open groups
+
+	manual bool         // a test drives workers, appliers and ticks
+	soon   func(func()) // runs something after a short time of chance
 
 	held atomic.Int64 // bytes of the entries of all groups, as far as they were reported
 }
 
 // NewHost starts the workers.
 func NewHost(o Options) *Host {
+	h := newHost(o)
+	for i, w := range h.workers {
+		h.start("raftlog.worker", uint64(i), w.run)
+	}
+	if o.Network != nil {
+		h.start("raftlog.ticks", o.Node, h.drive)
+	}
+	return h
+}
+
+// newHost makes a host of which nothing runs yet.
+func newHost(o Options) *Host {
 	if o.Workers == 0 {
 		o.Workers = 1
 	}
@@ -81,14 +101,9 @@ func NewHost(o Options) *Host {
 	if o.FlightBytes == 0 {
 		o.FlightBytes = 16 << 20
 	}
-	h := &Host{Options: o, open: map[uint64]*member{}, closed: make(chan struct{})}
-	for i := range o.Workers {
-		w := newWorker(h)
-		h.workers = append(h.workers, w)
-		h.start("raftlog.worker", uint64(i), w.run)
-	}
-	if o.Network != nil {
-		h.start("raftlog.ticks", o.Node, h.drive)
+	h := &Host{Options: o, open: map[uint64]*member{}, streams: map[uint64][]sending{}, receiving: map[uint64]bool{}, soon: afterAWhile, closed: make(chan struct{})}
+	for range o.Workers {
+		h.workers = append(h.workers, newWorker(h))
 	}
 	return h
 }
@@ -99,7 +114,7 @@ func (h *Host) start(label string, id uint64, f func()) {
 	h.running.Go(func() { pprof.Do(context.Background(), labels, func(context.Context) { f() }) })
 }
 
-// Open opens the log of a group and starts to drive its machine. The error is oplog.ErrDamaged if what is stored of the
+// Open opens the log of a group and starts to drive its machine, as oplog.Host says. The error is oplog.ErrDamaged if what is stored of the
 // group is not what was written: then this group cannot be opened, and others can.
 func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplog.Log, error) {
 	h.mu.Lock()
@@ -113,9 +128,28 @@ func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplo
 	}
 	h.open[group] = m
 	h.many.Store(int64(len(h.open)))
-	h.start("raftlog.applier", group, m.applier.run)
+	if !h.manual {
+		h.start("raftlog.applier", group, m.applier.run)
+	}
 	m.worker.call(m.begin)
 	return m, nil
+}
+
+// Drop removes everything of a group that is not open from the disk, but for the promises it gave (entries.Store.DropTo). It
+// is for what is left of a member that the group no longer has: one that it has would be missed.
+func (h *Host) Drop(group uint64) error {
+	if _, err := h.member(group); err == nil {
+		return fmt.Errorf("group %d is open", group)
+	}
+	s := entries.New(h.Store, group)
+	b := s.NewBatch()
+	if err := s.DropTo(b); err != nil {
+		return errors.Join(fmt.Errorf("group %d: %w", group, err), b.Close())
+	}
+	done := make(chan struct{})
+	h.Store.Commit(b, func() { close(done) })
+	<-done
+	return nil
 }
 
 func (h *Host) forget(group uint64) {
@@ -133,6 +167,9 @@ func (h *Host) cacheShare() int64 { return h.CacheBytes / max(h.many.Load(), 1) 
 
 // Close stops the workers. The logs must be closed before.
 func (h *Host) Close() error {
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
 	close(h.closed)
 	for _, w := range h.workers {
 		w.stop()

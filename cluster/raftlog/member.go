@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 	"go.etcd.io/raft/v3"
-	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/warrenmq/warren/store/entries"
 	"github.com/warrenmq/warren/store/oplog"
@@ -37,10 +36,17 @@ type member struct {
 	closed  bool
 	drained chan struct{} // Close waits for it
 
-	leading bool
-	term    uint64 // in which it leads
-	told    bool   // the machine knows that it leads
-	time    logTime
+	leading  bool
+	term     uint64 // in which it leads
+	told     bool   // the machine knows that it leads
+	time     logTime
+	incoming *incoming         // was offered to raft
+	wish     []uint64          // who should be voters; nil: nobody has said
+	awaiting uint64            // the tick at which a change of members is proposed anew; 0: none is under way
+	heard    map[uint64]uint64 // at which tick other members were last heard
+	changed  bool              // since view was made
+	view     atomic.Pointer[Status]
+	gone     chan struct{} // closed when the member is
 
 	mu        sync.Mutex // guards what follows
 	waiting   []oplog.Batch
@@ -54,16 +60,17 @@ type member struct {
 func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplog.Machine) (*member, error) {
 	m := &member{
 		host: h, worker: w, group: group, logger: h.Logger.With().Uint64("group", group).Logger(),
-		entries: entries.New(h.Store, group), time: logTime{clock: h.Clock},
+		time: logTime{clock: h.Clock}, heard: map[uint64]uint64{}, gone: make(chan struct{}),
 	}
-	m.entries.PartBytes = h.PartBytes
+	s := entries.New(h.Store, group)
+	s.PartBytes = h.PartBytes
 	var err error
-	var head *entries.Head
-	if m.log, head, err = openLog(m.entries, members); err != nil {
+	if m.log, err = openLog(s, members); err != nil {
 		return nil, err
 	}
-	m.applier = newApplier(m, machine, head)
-	if head != nil {
+	m.entries = m.log.entries
+	m.applier = newApplier(m, machine)
+	if head := m.log.head; head != nil {
 		if err := machine.Restore(m.entries.SnapshotReader(*head)); err != nil {
 			return nil, err
 		}
@@ -72,186 +79,26 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 	if err := m.log.check(); err != nil {
 		return nil, err
 	}
-	m.following = !m.log.alone(h.Node)
+	m.following = !m.log.decides(h.Node)
 	m.time.begin(m.log.time)
 	m.raft, err = raft.NewRawNode(&raft.Config{
-		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.applied(),
+		ID: h.Node, ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks, Storage: m.log, Applied: m.log.compacted.index,
 		AsyncStorageWrites: true, MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: roundMax, MaxInflightMsgs: 64,
 		CheckQuorum: true, PreVote: true, Logger: raftLogger{m.logger}, DisableProposalForwarding: true,
 	})
+	m.changed = true
 	return m, err
 }
 
 // begin is the first thing the worker does with a member: one that is alone leads without asking anybody.
 func (m *member) begin() {
 	m.worker.members[m.group] = m
-	if m.log.alone(m.host.Node) {
+	if m.log.decides(m.host.Node) {
 		if err := m.raft.Campaign(); err != nil {
 			m.logger.Error().Err(err).Msg("the only member could not become leader")
 		}
 	}
-	var r round
-	r.touch(m)
-	m.worker.goRound(&r)
-}
-
-// Propose implements oplog.Log.
-func (m *member) Propose(b oplog.Batch) error {
-	m.mu.Lock()
-	if m.refuses != nil || m.following {
-		err := m.refuses
-		m.mu.Unlock()
-		if err == nil {
-			err = oplog.ErrNotLeading
-		}
-		return err
-	}
-	m.waiting = append(m.waiting, b)
-	first := len(m.waiting) == 1
-	m.mu.Unlock()
-	if first {
-		m.worker.proposal(m)
-	}
-	return nil
-}
-
-// propose merges what waits into entries, as long as not too much is under way.
-func (m *member) propose() {
-	if !m.leading {
-		return
-	}
-	batches := m.takeWaiting()
-	for len(batches) > 0 {
-		n, size := 1, oplog.BatchSize(&batches[0])
-		for n < len(batches) && size+oplog.BatchSize(&batches[n]) <= entryMax {
-			size += oplog.BatchSize(&batches[n])
-			n++
-		}
-		data := oplog.AppendEntry(make([]byte, 0, oplog.EntrySize(batches[:n])), m.time.stamp(), batches[:n])
-		if err := m.raft.Propose(data); err != nil {
-			m.putBack(batches)
-			return
-		}
-		batches = batches[n:]
-	}
-}
-
-func (m *member) takeWaiting() []oplog.Batch {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.flight >= m.host.FlightBytes {
-		return nil
-	}
-	bytes, n := int64(0), 0
-	for n < len(m.waiting) && bytes < roundMax {
-		bytes += int64(len(m.waiting[n].Data))
-		n++
-	}
-	taken := m.waiting[:n:n]
-	m.waiting = m.waiting[n:]
-	if len(m.waiting) == 0 {
-		m.waiting = nil
-	}
-	m.flight += bytes
-	return taken
-}
-
-func (m *member) putBack(batches []oplog.Batch) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range batches {
-		m.flight -= int64(len(batches[i].Data))
-	}
-	m.waiting = append(batches, m.waiting...)
-}
-
-// landed notes bytes that were committed; batches that waited for that may go on.
-func (m *member) landed(bytes int64) {
-	m.mu.Lock()
-	m.flight = max(m.flight-bytes, 0)
-	more := len(m.waiting) > 0
-	m.mu.Unlock()
-	if more {
-		m.worker.proposal(m)
-	}
-}
-
-// ready does what raft wants done.
-func (m *member) ready(r *round) {
-	for m.raft.HasReady() {
-		rd := m.raft.Ready()
-		if rd.SoftState != nil {
-			m.follow(rd.SoftState)
-		}
-		for _, message := range rd.Messages {
-			switch message.GetType() {
-			case raftpb.MsgStorageAppend:
-				m.append(r, message)
-			case raftpb.MsgStorageApply:
-				m.apply(message)
-			default:
-				r.send(m, message)
-			}
-		}
-	}
-}
-
-// follow notes who leads. That this member leads counts once everything before its term has been applied.
-func (m *member) follow(s *raft.SoftState) {
-	leading := s.RaftState == raft.StateLeader
-	if leading == m.leading {
-		return
-	}
-	m.leading, m.told = leading, false
-	m.mu.Lock()
-	m.following = !leading
-	if !leading { // whoever proposed finds the new leader
-		m.waiting, m.flight = nil, 0
-	}
-	m.mu.Unlock()
-	if leading {
-		m.term = m.raft.BasicStatus().HardState.GetTerm()
-		return
-	}
-	m.applier.do(func() { m.applier.machine.Lead(false) })
-}
-
-// append writes entries and hard state.
-func (m *member) append(r *round, message *raftpb.Message) {
-	if message.Snapshot != nil && !raft.IsEmptySnap(message.Snapshot) {
-		bug("group %d: a snapshot came, but there is nobody to send one", m.group)
-	}
-	b := r.write(m)
-	if list := message.GetEntries(); len(list) > 0 {
-		if first, last := list[0].GetIndex(), m.log.last; first <= last {
-			m.entries.TruncateTo(b, first, last)
-		}
-		for _, e := range list {
-			m.entries.AppendTo(b, &entries.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entries.Kind(e.GetType()), Data: e.GetData()})
-		}
-		m.log.append(list)
-		if last := list[len(list)-1]; !m.leading && last.GetType() == raftpb.EntryNormal {
-			m.time.follow(last.GetData())
-		}
-	}
-	if message.Term != nil || message.Vote != nil || message.Commit != nil {
-		m.log.hard = entries.HardState{Term: message.GetTerm(), Vote: message.GetVote(), Commit: message.GetCommit()}
-		m.entries.SetHardState(b, m.log.hard)
-	}
-	if len(message.GetResponses()) > 0 {
-		r.synced = true
-		r.answers = append(r.answers, step{member: m, messages: message.GetResponses()})
-	}
-}
-
-// apply hands committed entries to the applier.
-func (m *member) apply(message *raftpb.Message) {
-	list := message.GetEntries()
-	m.applier.push(list, message.GetResponses())
-	if m.leading && !m.told && list[len(list)-1].GetTerm() == m.term {
-		m.told = true
-		m.applier.do(func() { m.applier.machine.Lead(true) })
-	}
+	m.worker.goRoundFor(m)
 }
 
 // damaged makes the group refuse what is proposed: what is stored of it is not what was written. Others go on.
@@ -276,15 +123,6 @@ func damage(err error) error {
 		return fmt.Errorf("%w: %w", oplog.ErrDamaged, err)
 	}
 	return err
-}
-
-// confState is the group's configuration as a snapshot keeps it.
-func (m *member) confState() []byte {
-	data, err := proto.Marshal(m.log.conf)
-	if err != nil {
-		bug("group %d: %v", m.group, err)
-	}
-	return data
 }
 
 // Read implements oplog.Log.
@@ -329,7 +167,7 @@ func (m *member) endIfDrained() {
 	m.mu.Lock()
 	waiting := len(m.waiting) > 0
 	m.mu.Unlock()
-	if m.log.alone(m.host.Node) && (waiting || m.raft.BasicStatus().Applied < m.log.last) {
+	if m.log.decides(m.host.Node) && (waiting || m.raft.BasicStatus().Applied < m.log.last) {
 		return
 	}
 	close(m.drained)
@@ -354,6 +192,7 @@ func (m *member) Close() error {
 	m.worker.call(func() {
 		m.closed = true
 		delete(m.worker.members, m.group)
+		close(m.gone)
 		close(done)
 	})
 	<-done

@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 type Network interface {
 	// Send gives bytes away, for Receive of another node's Host. It does not block; what it loses raft sends again.
 	Send(to uint64, data []byte)
+	// Stream lets something long be written, for ReceiveStream of another node's Host, and waits for what that returns. It must
+	// return, with an error, when the connection is lost or the network is closed; a Host is closed behind its Network.
+	Stream(to uint64, write func(io.Writer) error) error
 }
 
 // tickEvery is the unit of elections and heartbeats.
@@ -81,8 +85,13 @@ func (h *Host) Lost(node uint64) {
 	}
 }
 
-// lost forgets a leader that cannot be reached, and campaigns unless somebody else does first.
+// lost forgets a leader that cannot be reached, and campaigns unless somebody else does first. A leader no longer assumes
+// that what it has sent has arrived.
 func (m *member) lost(node uint64) {
+	if m.leading {
+		m.raft.ReportUnreachable(node)
+		return
+	}
 	if m.raft.BasicStatus().Lead != node {
 		return
 	}
@@ -90,10 +99,11 @@ func (m *member) lost(node uint64) {
 		m.logger.Error().Err(err).Msg("the leader is not forgotten")
 		return
 	}
-	wait := campaignLeast + rand.N(campaignMost-campaignLeast)
-	time.AfterFunc(wait, func() {
+	m.changed = true
+	m.worker.goRoundFor(m)
+	m.host.soon(func() {
 		m.worker.call(func() {
-			if m.closed || m.raft.BasicStatus().Lead != raft.None {
+			if m.closed || m.worker.disk.stalled || m.raft.BasicStatus().Lead != raft.None {
 				return
 			}
 			m.campaign()
@@ -101,21 +111,33 @@ func (m *member) lost(node uint64) {
 	})
 }
 
+// afterAWhile runs f after a time of chance.
+func afterAWhile(f func()) {
+	time.AfterFunc(campaignLeast+rand.N(campaignMost-campaignLeast), f)
+}
+
 func (m *member) campaign() {
 	if err := m.raft.Campaign(); err != nil {
 		m.logger.Error().Err(err).Msg("a member cannot campaign")
 	}
-	var r round
-	r.touch(m)
-	m.worker.goRound(&r)
+	m.worker.goRoundFor(m)
 }
 
 // tick lets a tick pass for all members that are not alone.
 func (w *worker) tick() {
+	w.ticks++
+	w.disk.tick(w.ticks)
 	var r round
 	for _, m := range w.members {
-		if !m.closed && !m.log.alone(m.host.Node) {
-			m.raft.Tick()
+		if m.closed {
+			continue
+		}
+		if !m.leading || !m.log.alone(m.host.Node) {
+			m.tick()
+			r.touch(m)
+		}
+		if len(m.wish) > 0 && m.leading {
+			m.reach()
 			r.touch(m)
 		}
 	}
@@ -124,7 +146,23 @@ func (w *worker) tick() {
 	}
 }
 
-// drive ticks until the host is closed.
+// tick lets a tick pass. A member whose disk hangs does not seek to lead, and leads no longer than it must.
+func (m *member) tick() {
+	stalled := m.worker.disk.stalled
+	if stalled && !m.leading {
+		return
+	}
+	m.raft.Tick()
+	if stalled {
+		m.yield(nil)
+	}
+	if m.worker.ticks%viewTicks == 0 {
+		m.changed = true
+	}
+}
+
+// drive ticks until the host is closed. Ticks that a worker is too busy for are not made up for: it would think that all
+// others were silent.
 func (h *Host) drive() {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
@@ -132,7 +170,12 @@ func (h *Host) drive() {
 		select {
 		case <-ticker.C:
 			for _, w := range h.workers {
-				w.call(w.tick)
+				if w.ticking.CompareAndSwap(false, true) {
+					w.call(func() {
+						w.ticking.Store(false)
+						w.tick()
+					})
+				}
 			}
 		case <-h.closed:
 			return

@@ -39,5 +39,12 @@ func (t *logTime) follow(data []byte) {
 	}
 }
 
+// catchUp goes on from the newest entry of a snapshot, of which nobody knows when it came.
+func (t *logTime) catchUp(last int64) {
+	if last > t.last {
+		t.begin(last)
+	}
+}
+
 // now is what the next entry would be stamped with, but for a clock that was just set back. From any goroutine.
 func (t *logTime) now() int64 { return t.clock() + t.skew.Load() }

@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3/raftpb"
@@ -18,11 +19,19 @@ type worker struct {
 	dirty   []*member // with batches that wait
 	steps   []step
 	stopped bool
+
+	ticks   uint64      // so many have passed
+	ticking atomic.Bool // one waits in the inbox
+	disk    diskWatch
 }
 
-// step is messages that raft is to hear: the answers to writes that are done.
+// step is messages that raft is to hear, from other nodes or as the answers to writes that are done. What stands before the
+// messages here is done before them.
 type step struct {
 	member   *member
+	placed   *incoming    // what another member has sent is on the disk, and counts
+	changes  []confChange // were applied
+	arrived  *incoming    // what another member has sent is here
 	messages []*raftpb.Message
 }
 
@@ -89,35 +98,49 @@ func (r *round) send(m *member, message *raftpb.Message) {
 	r.out.add(m.group, message)
 }
 
+// tray is what came into the inbox until somebody looked.
+type tray struct {
+	calls []func()
+	dirty []*member
+	steps []step
+}
+
 // run goes round whenever there is something to do.
 func (w *worker) run() {
-	var calls []func()
-	var dirty []*member
-	var steps []step
+	var t tray
 	for range w.wake {
-		w.mu.Lock()
-		calls, w.calls = w.calls, calls[:0]
-		dirty, w.dirty = w.dirty, dirty[:0]
-		steps, w.steps = w.steps, steps[:0]
-		stopped := w.stopped
-		w.mu.Unlock()
-		if stopped {
+		if _, stopped := w.pass(&t); stopped {
 			return
 		}
-		var r round
-		for _, f := range calls {
-			f()
-		}
-		clear(calls)
-		for i := range steps {
-			w.hear(&r, &steps[i])
-		}
-		clear(steps)
-		for _, m := range dirty {
-			r.touch(m)
-		}
-		w.goRound(&r)
 	}
+}
+
+// pass does what is in the inbox; the tray is used again and again.
+func (w *worker) pass(t *tray) (any, stopped bool) {
+	w.mu.Lock()
+	t.calls, w.calls = w.calls, t.calls[:0]
+	t.dirty, w.dirty = w.dirty, t.dirty[:0]
+	t.steps, w.steps = w.steps, t.steps[:0]
+	stopped = w.stopped
+	w.mu.Unlock()
+	if stopped {
+		return false, true
+	}
+	any = len(t.calls)+len(t.dirty)+len(t.steps) > 0
+	var r round
+	for _, f := range t.calls {
+		f()
+	}
+	clear(t.calls)
+	for i := range t.steps {
+		w.hear(&r, &t.steps[i])
+	}
+	clear(t.steps)
+	for _, m := range t.dirty {
+		r.touch(m)
+	}
+	w.goRound(&r)
+	return any, false
 }
 
 func (w *worker) hear(r *round, s *step) {
@@ -125,9 +148,19 @@ func (w *worker) hear(r *round, s *step) {
 	if m.closed {
 		return
 	}
+	if placed := s.placed; placed != nil {
+		m.applier.do(func() { m.applier.install(placed) })
+	}
+	m.change(s.changes)
+	if s.arrived != nil {
+		m.offer(r, s.arrived)
+	}
 	for _, message := range s.messages {
 		if message.GetTo() != w.host.Node {
 			r.send(m, message)
+			continue
+		}
+		if !m.listens(message) {
 			continue
 		}
 		if err := m.raft.Step(message); err != nil {
@@ -154,6 +187,9 @@ func (w *worker) goRound(r *round) {
 		m.propose()
 		m.ready(r)
 		m.endIfDrained()
+		if m.changed {
+			m.look()
+		}
 	}
 	for to, data := range r.out {
 		w.host.Network.Send(to, data)
@@ -162,10 +198,21 @@ func (w *worker) goRound(r *round) {
 	case r.batch == nil:
 	case r.synced:
 		answers := r.answers
-		w.host.Store.Commit(r.batch, func() { w.answered(answers) })
+		w.disk.begin()
+		w.host.Store.Commit(r.batch, func() {
+			w.disk.ended.Add(1)
+			w.answered(answers)
+		})
 	default:
 		w.host.Store.CommitLazily(r.batch)
 	}
+}
+
+// goRoundFor does the same for one member.
+func (w *worker) goRoundFor(m *member) {
+	var r round
+	r.touch(m)
+	w.goRound(&r)
 }
 
 func (r *round) write(m *member) *pebble.Batch {
