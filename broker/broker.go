@@ -78,9 +78,9 @@ func (b *Broker) start(ctx context.Context) error {
 	if c.Meta == nil {
 		c.Meta = meta.NewMemory(nil, 0)
 	}
-	b.groups = groups{
-		durable: c.Groups, transient: c.TransientGroups, node: c.Node, forwarders: map[uint64]*forward.Forwarder{},
-	}
+	b.groups.transient, b.groups.node, b.groups.forwarders = c.TransientGroups, c.Node, map[uint64]*forward.Forwarder{}
+	b.groups.layout.Store(c.layout())
+	b.groups.open.Store(&map[uint64]*group.Group{})
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
 		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
 	})
@@ -92,6 +92,9 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	editor.Listen(b.groups.follow)
+	if links := b.groups.links; links != nil {
+		editor.Listen(func(topology.Change) { links.Advanced() })
+	}
 	editor.Listen(b.registry.Follow)
 	editor.Listen(b.countQueues)
 	if err := b.bootstrap(ctx); err != nil {
@@ -185,10 +188,13 @@ func (b *Broker) startGroups() error {
 	if c.Delivered != nil {
 		delivered = sync.OnceFunc(c.Delivered)
 	}
-	return b.groups.start(durable, direct, inboxes, group.Hooks{
+	if c.Cluster != nil {
+		b.groups.links = b.connect(inboxes, first)
+	}
+	return b.groups.begin(opening{durable: durable, direct: direct, inboxes: inboxes, logger: c.area("queue"), hooks: group.Hooks{
 		Catalog: b.editor.Catalog, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,
 		DeadLetters: b.groups.deadLetters, Delivered: delivered,
-	}, c)
+	}})
 }
 
 // firstNumber makes session numbers that no earlier life of this node has used: they begin at its start time.

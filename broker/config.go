@@ -52,8 +52,10 @@ type Config struct {
 	Log oplog.Host
 	// Meta keeps the metadata. Default: memory.
 	Meta meta.Store
-	// Groups is how many groups durable queues are spread over. Default 2.
+	// Groups is how many groups durable queues are spread over, where there is no Cluster. Default 2.
 	Groups int
+	// Cluster connects the broker with those of other nodes. Default: it is alone.
+	Cluster *Cluster
 	// TransientGroups is how many groups the other queues are spread over. Default 2.
 	TransientGroups int
 

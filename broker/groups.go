@@ -3,29 +3,47 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/forward"
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/link"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/store/oplog"
 )
 
-// groups is the groups of this node.
+// groups is the groups of this node, and the way to those of others.
 type groups struct {
-	durable   int
+	layout    atomic.Pointer[Layout] // of the groups for durable queues
 	transient int
 	node      uint64
-	open      map[uint64]*group.Group
+	open      atomic.Pointer[map[uint64]*group.Group]
 	damaged   map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
+	links     *link.Links      // nil: there are no other nodes
+	start     opening
 
 	env        *forward.Env
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
 	running    sync.WaitGroup
 }
+
+// opening is what it takes to open a group.
+type opening struct {
+	durable, direct oplog.Host
+	inboxes         *group.Inboxes
+	hooks           group.Hooks
+	logger          zerolog.Logger
+}
+
+// at gives a group that has a member here, nil if it has none.
+func (g *groups) at(id uint64) *group.Group { return (*g.open.Load())[id] }
 
 // transientBase is where the ids of groups begin whose queues live and die with their node: 1<<63, the node, the number.
 const transientBase = 1 << 63
@@ -36,49 +54,63 @@ func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 |
 func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 	number := q.ID >> 1 // ids are odd
 	if q.Lasting() {
-		for i := range uint64(g.durable) {
-			if id := 1 + (number+i)%uint64(g.durable); g.damaged[id] == nil {
+		ids := g.layout.Load().ids
+		for i := range ids {
+			if id := ids[(number+uint64(i))%uint64(len(ids))]; g.damaged[id] == nil {
 				return id
 			}
 		}
-		return 1 + number%uint64(g.durable)
+		return ids[number%uint64(len(ids))]
 	}
 	return g.transientID(int(number % uint64(g.transient)))
 }
 
-// start opens all groups.
-func (g *groups) start(durable, direct oplog.Host, inboxes *group.Inboxes, hooks group.Hooks, c *Config) error {
-	g.open, g.damaged = map[uint64]*group.Group{}, map[uint64]error{}
-	open := func(id uint64, host oplog.Host) error {
-		opened, err := group.Open(id, host, []uint64{g.node}, inboxes, hooks, c.area("queue"))
-		switch {
-		case err == nil:
-			g.open[id] = opened
-		case errors.Is(err, oplog.ErrDamaged):
-			c.Logger.Error().Err(err).Msg("the queues of this group refuse, the others serve; warren store export writes what can be read")
-			g.damaged[id] = err
-		default:
-			return err
-		}
-		return nil
-	}
+// begin opens all groups that have a member here.
+func (g *groups) begin(o opening) error {
+	g.start, g.damaged = o, map[uint64]error{}
 	for i := range g.transient {
-		if err := open(g.transientID(i), direct); err != nil {
+		if err := g.openOne(g.transientID(i), o.direct, []uint64{g.node}); err != nil {
 			return err
 		}
 	}
-	for i := range g.durable {
-		if err := open(uint64(i)+1, durable); err != nil {
-			return err
+	layout := g.layout.Load()
+	for _, id := range layout.ids {
+		if layout.holds(id, g.node) {
+			if err := g.openOne(id, o.durable, layout.members[id]); err != nil {
+				return err
+			}
 		}
 	}
 	return g.waitCurrent()
 }
 
-// waitCurrent waits until every group has given back what sessions of an earlier life held: nobody is served before.
+// openOne opens a group. One that is damaged is noted.
+func (g *groups) openOne(id uint64, host oplog.Host, members []uint64) error {
+	opened, err := group.Open(id, host, members, g.start.inboxes, g.start.hooks, g.start.logger)
+	if errors.Is(err, oplog.ErrDamaged) {
+		g.start.logger.Error().Err(err).Msg("the queues of this group refuse, the others serve; warren store export writes what can be read")
+		g.damaged[id] = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := maps.Clone(*g.open.Load())
+	all[id] = opened
+	g.open.Store(&all)
+	return nil
+}
+
+// waitCurrent waits until every group that is this node's alone has given back what sessions of an earlier life held: nobody
+// is served before. What others lead or may lead is waited for by whoever needs it.
 func (g *groups) waitCurrent() error {
 	var current sync.WaitGroup
-	for id, opened := range g.open {
+	for id, opened := range *g.open.Load() {
+		if g.links != nil && id < transientBase {
+			continue
+		}
 		current.Add(1)
 		if err := opened.Ask(func(*queue.Set) { current.Done() }); err != nil {
 			return fmt.Errorf("starting group %d: %w", id, err)
@@ -90,8 +122,12 @@ func (g *groups) waitCurrent() error {
 
 // Handle implements dispatch.Groups.
 func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
-	if opened := g.open[id]; opened != nil {
+	opened := g.at(id)
+	if opened != nil && (g.links == nil || id >= transientBase) {
 		return opened, nil
+	}
+	if g.links != nil {
+		return g.links.Handle(id)
 	}
 	if err := g.damaged[id]; err != nil {
 		return nil, err
@@ -110,7 +146,7 @@ func (g *groups) damage() (list map[uint64]error) {
 	for id, err := range g.damaged {
 		add(id, err)
 	}
-	for id, opened := range g.open {
+	for id, opened := range *g.open.Load() {
 		if err := opened.Damage(); err != nil {
 			add(id, err)
 		}
@@ -120,7 +156,11 @@ func (g *groups) damage() (list map[uint64]error) {
 
 // Counts implements session.Groups.
 func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
-	opened := g.open[id]
+	opened := g.at(id)
+	if g.links != nil && (opened == nil || id < transientBase) {
+		g.askCounts(id, q, done)
+		return
+	}
 	if opened == nil || opened.Ask(func(s *queue.Set) { done(s.Counts(q)) }) != nil {
 		done(queue.Counts{}, false)
 	}
@@ -141,7 +181,7 @@ func (g *groups) follow(change topology.Change) {
 		}
 	}
 	for id := range touched {
-		if opened := g.open[id]; opened != nil {
+		if opened := g.at(id); opened != nil {
 			opened.Follow(change.Queues)
 		}
 	}
@@ -155,7 +195,7 @@ func (g *groups) replay(change topology.Change) {
 			continue
 		}
 		if x := v.Exchange(e.Source); x != nil && x.Memory != nil {
-			if opened := g.open[x.Memory.Group]; opened != nil {
+			if opened := g.at(x.Memory.Group); opened != nil && g.leads(x.Memory.Group) {
 				forward.Replay(g.env, opened, x, e)
 			}
 		}
@@ -176,12 +216,15 @@ func (g *groups) deadLetters(from *group.Group, id queue.ID) {
 
 // tick lets the machines look at the clock.
 func (g *groups) tick() {
-	for _, opened := range g.open {
+	for _, opened := range *g.open.Load() {
 		opened.Tick()
 	}
 }
 
 func (g *groups) close() error {
+	if g.links != nil {
+		g.links.Close()
+	}
 	g.mu.Lock()
 	for _, f := range g.forwarders {
 		f.Close()
@@ -189,7 +232,7 @@ func (g *groups) close() error {
 	g.mu.Unlock()
 	g.running.Wait()
 	var failed error
-	for _, opened := range g.open {
+	for _, opened := range *g.open.Load() {
 		if err := opened.Close(); err != nil {
 			failed = err
 		}

@@ -151,9 +151,12 @@ func (b *Broker) countQueues(change topology.Change) {
 
 // list gives the groups that are open on this node.
 func (g *groups) list() []*group.Group {
-	list := make([]*group.Group, 0, len(g.open))
-	for _, opened := range g.open {
-		list = append(list, opened)
+	open := *g.open.Load()
+	list := make([]*group.Group, 0, len(open))
+	for id, opened := range open {
+		if g.leads(id) { // others cannot be asked
+			list = append(list, opened)
+		}
 	}
 	return list
 }

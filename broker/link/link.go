@@ -43,15 +43,21 @@ type Env struct {
 	Leader func(id uint64) uint64
 	// Revision gives the revision of this node's Catalog.
 	Revision func() int64
+	// Answer says something about a group that is led here to who asked; ok is false if it no longer is.
+	Answer func(g *group.Group, question []byte, done func(said []byte, ok bool))
 	// Ended tells that the groups no longer know a session of this node.
-	Ended  func(key queue.SessionKey)
-	Logger zerolog.Logger
+	Ended func(key queue.SessionKey)
+	// Stopped tells that a group is no longer led here.
+	Stopped func(id uint64)
+	Logger  zerolog.Logger
 }
 
 // Links is the routes of a node to all groups, and the guests of its groups. It is safe for concurrent use.
 type Links struct {
 	Env
-	guests guests
+	guests    guests
+	questions questions
+	ended     chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	routes map[uint64]*route
@@ -61,7 +67,7 @@ type Links struct {
 
 // New makes Links. They stand at the gate of the inboxes from now on.
 func New(env Env) *Links {
-	l := &Links{Env: env, routes: map[uint64]*route{}}
+	l := &Links{Env: env, routes: map[uint64]*route{}, ended: make(chan struct{})}
 	l.guests.init(l)
 	env.Inboxes.Guard(l)
 	return l
@@ -103,6 +109,9 @@ func (l *Links) known(id uint64) *route {
 	return l.routes[id]
 }
 
+// Leading tells whether a group is led here.
+func (l *Links) Leading(id uint64) bool { return l.guests.leads(id) }
+
 // Pass implements group.Gate.
 func (l *Links) Pass(to queue.SessionKey, events []group.Event) []group.Event {
 	id := events[0].Group
@@ -123,6 +132,9 @@ func (l *Links) Room(id uint64, to queue.SessionKey, w group.Waker) (room, elsew
 // Leads implements group.Gate.
 func (l *Links) Leads(g *group.Group, leading bool) {
 	l.guests.lead(g.ID, leading)
+	if !leading {
+		l.Stopped(g.ID)
+	}
 	if r := l.known(g.ID); r != nil {
 		r.leads(leading)
 	}
@@ -156,8 +168,12 @@ func (l *Links) Advanced() { l.guests.advanced(uint64(l.Revision())) }
 // Close ends the search for leaders; nothing is proposed any more.
 func (l *Links) Close() {
 	l.mu.Lock()
+	closed := l.closed
 	l.closed = true
 	l.mu.Unlock()
+	if !closed {
+		close(l.ended)
+	}
 	for _, r := range l.all() {
 		r.close()
 	}

@@ -56,6 +56,10 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		if route := l.known(m.group); route != nil {
 			route.receive(from, m.epoch, m.to, m.events)
 		}
+	case kindCall:
+		return l.called(from, r)
+	case kindAnswer:
+		return l.toldAnswer(r)
 	case kindAttached, kindRefused:
 		return l.answered(from, kind, r)
 	default:

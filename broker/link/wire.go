@@ -19,8 +19,8 @@ import (
 //	events    group, epoch, node, session; events
 //	took      group, epoch, node, session, octets
 //	again     nothing: something sent before may be missing
-//	call      number, what is asked
-//	answer    number, 0 or 1 for an error, what is answered
+//	call      number, group, what is asked
+//	answer    number, 1 or 0 if it does not lead, what is answered
 const (
 	kindAttach byte = iota + 1
 	kindResume

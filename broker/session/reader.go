@@ -335,6 +335,11 @@ func (s *Session) publisherKey() queue.SessionKey {
 	return queue.SessionKey{Node: s.env.Node, Session: s.id + 1}
 }
 
+// Owns tells whether key is one of the session's two.
+func (s *Session) Owns(key queue.SessionKey) bool {
+	return key == s.publisherKey() || key == s.consumerKey()
+}
+
 func (s *Session) consumerKey() queue.SessionKey {
 	return queue.SessionKey{Node: s.env.Node, Session: s.id}
 }

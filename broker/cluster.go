@@ -1,0 +1,162 @@
+package broker
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/link"
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/broker/session"
+	"github.com/warrenmq/warren/store/oplog"
+)
+
+// Cluster is what a broker needs of the cluster it belongs to. Its functions must not block.
+type Cluster struct {
+	// Peers carries what brokers say to each other; what comes from another node goes to Broker.Receive.
+	Peers link.Peers
+	// Groups are the groups for durable queues, and the nodes that hold each. Broker.Arrange changes them.
+	Groups map[uint64][]uint64
+	// Leader gives the node that is said to lead a group, 0 if nobody knows.
+	Leader func(group uint64) uint64
+}
+
+// Layout is which nodes hold which groups.
+type Layout struct {
+	members map[uint64][]uint64
+	ids     []uint64 // in order
+}
+
+func newLayout(members map[uint64][]uint64) *Layout {
+	return &Layout{members: maps.Clone(members), ids: slices.Sorted(maps.Keys(members))}
+}
+
+func (l *Layout) holds(id, node uint64) bool { return slices.Contains(l.members[id], node) }
+
+// layout is the groups that the broker begins with.
+func (c *Config) layout() *Layout {
+	if c.Cluster != nil {
+		return newLayout(c.Cluster.Groups)
+	}
+	members := map[uint64][]uint64{}
+	for i := range uint64(c.Groups) {
+		members[i+1] = []uint64{c.Node}
+	}
+	return newLayout(members)
+}
+
+// membersOf gives the nodes that hold a group. One for queues that do not last is on the node in its number.
+func (g *groups) membersOf(id uint64) []uint64 {
+	if id >= transientBase {
+		return []uint64{(id &^ transientBase) >> 16}
+	}
+	return g.layout.Load().members[id]
+}
+
+// leads tells whether a group can be asked here.
+func (g *groups) leads(id uint64) bool { return g.links == nil || g.links.Leading(id) }
+
+// connect makes the way to the groups of other nodes.
+func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
+	c := b.config.Cluster
+	leader := func(id uint64) uint64 {
+		if id >= transientBase {
+			return b.groups.membersOf(id)[0]
+		}
+		return c.Leader(id)
+	}
+	links := link.New(link.Env{
+		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
+		Leader: leader, Revision: func() int64 { return b.editor.Catalog().Revision }, Answer: answerCounts, Ended: b.sessionEnded,
+		Stopped: b.groups.stopped, Logger: b.config.area("queue"),
+	})
+	return links
+}
+
+// Receive takes what another node's broker has given to its Cluster.Peers.
+func (b *Broker) Receive(from uint64, data []byte) { b.groups.links.Receive(from, data) }
+
+// Found tells that a node can be reached, perhaps again.
+func (b *Broker) Found(node uint64) { b.groups.links.Found(node) }
+
+// Lost tells that what was sent to a node may not have arrived.
+func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
+
+// Down tells that a node is gone, with all its sessions.
+func (b *Broker) Down(node uint64) {
+	var command queue.Batch
+	command.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
+	for _, g := range b.groups.list() {
+		if err := g.Propose(oplog.Batch{Data: command.Bytes()}); err != nil {
+			b.config.Logger.Warn().Err(err).Uint64("group", g.ID).Uint64("node", node).Msg("the sessions of a node that is gone still hold messages")
+		}
+	}
+}
+
+// Arrange tells which nodes hold which groups now. Groups that are to have a member here and have none are opened.
+func (b *Broker) Arrange(members map[uint64][]uint64) error {
+	g := &b.groups
+	layout := newLayout(members)
+	g.layout.Store(layout)
+	for _, id := range layout.ids {
+		if layout.holds(id, g.node) && g.at(id) == nil && g.damaged[id] == nil {
+			if err := g.openOne(id, g.start.durable, layout.members[id]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sessionEnded ends a connection that the groups no longer know: this node was taken for gone.
+func (b *Broker) sessionEnded(key queue.SessionKey) {
+	b.registry.Each(func(s *session.Session) {
+		if s.Owns(key) {
+			s.Abort()
+		}
+	})
+}
+
+// stopped ends what a group does only where it is led.
+func (g *groups) stopped(id uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.forwarders[id]; f != nil {
+		f.Close()
+		delete(g.forwarders, id)
+	}
+}
+
+// askCounts asks the leader of a group for the counts of a queue.
+func (g *groups) askCounts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
+	question := binary.LittleEndian.AppendUint64(nil, uint64(q))
+	g.links.Ask(id, question, func(said []byte, err error) {
+		if err != nil || len(said) != 20 {
+			done(queue.Counts{}, false)
+			return
+		}
+		le := binary.LittleEndian
+		done(queue.Counts{Ready: le.Uint64(said), Unacked: le.Uint64(said[8:]), Consumers: le.Uint32(said[16:])}, true)
+	})
+}
+
+// answerCounts answers askCounts: 8 bytes ready messages, 8 unacked, 4 consumers; nothing if there is no such queue.
+func answerCounts(g *group.Group, question []byte, done func([]byte, bool)) {
+	if len(question) != 8 {
+		done(nil, true)
+		return
+	}
+	id := queue.ID(binary.LittleEndian.Uint64(question))
+	if g.Ask(func(s *queue.Set) {
+		c, ok := s.Counts(id)
+		if !ok {
+			done(nil, true)
+			return
+		}
+		le := binary.LittleEndian
+		done(le.AppendUint32(le.AppendUint64(le.AppendUint64(nil, c.Ready), c.Unacked), c.Consumers), true)
+	}) != nil {
+		done(nil, false)
+	}
+}
