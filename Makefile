@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim torture disk bench-disk bench-memory race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
+.PHONY: build run test sim torture disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren
 build:
@@ -53,6 +53,10 @@ bench-disk:
 ## bench-memory: 10 million messages in 1,000 queues, published and consumed with a budget of 256 MiB
 bench-memory:
 	$(GO) test -run 'TestABudgetHolds' -v -count=1 -timeout 60m ./cmd/warren -args -backlog 10000 -spread 1000
+
+## bench-pages: pages of the list of 100,000 queues while messages flow, and what asking for them costs publishers
+bench-pages:
+	$(GO) test -run 'TestPagesOfManyQueues' -v -count=1 -timeout 60m ./cmd/warren -args -queues 100000 -page-rounds 20 -page-round 5s -page-every 1s
 
 ## race: the tests anew, with the race detector or not at all
 race:

@@ -244,7 +244,7 @@ func (s *Server) channelObject(c *channel, a ages) object {
 	}
 	s.addIdleSince(o, v)
 	if c.info.Counts != (stats.Counts{}) {
-		o["message_stats"] = messageStats(c.info.Counts, v, a)
+		o[messageStatsField] = messageStats(c.info.Counts, v, a)
 	}
 	return o
 }

@@ -68,7 +68,7 @@ func (s *Server) exchangeObject(x *topology.Exchange, a ages, bare bool) object 
 	}
 	if c := s.Registry.Board.Exchange(x.VHost, x.Name).Load(); c != (stats.Counts{}) {
 		v := s.sampler.exchanges.View([2]string{x.VHost, x.Name})
-		o["message_stats"] = messageStatsAt(c, v, -int(stats.PublishIn), a, exchanged)
+		o[messageStatsField] = messageStatsAt(c, v, -int(stats.PublishIn), a, exchanged)
 	}
 	return o
 }

@@ -2,7 +2,6 @@ package management
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,7 +18,8 @@ import (
 type list struct {
 	names []string // what a filter looks at
 	show  func(indexes []int) []object
-	paged bool // may be cut into pages
+	keys  func(indexes []int, field []string) (keys []any, ok bool) // the field of each, if there is a short way to it; may be nil
+	paged bool                                                      // may be cut into pages
 }
 
 // chunk is how many objects are made at a time.
@@ -137,82 +137,6 @@ func (l *list) choose(v *view) []int {
 		slices.Reverse(indexes)
 	}
 	return indexes
-}
-
-// order sorts by a field; unless that is the name, objects are made for it and dropped again.
-func (l *list) order(indexes []int, field []string) {
-	if len(field) == 1 && field[0] == "name" {
-		slices.SortStableFunc(indexes, func(a, b int) int { return strings.Compare(l.names[a], l.names[b]) })
-		return
-	}
-	keys := make(map[int]any, len(indexes))
-	for part := range slices.Chunk(slices.Clone(indexes), chunk) {
-		for i, o := range l.show(part) {
-			keys[part[i]] = dig(o, field)
-		}
-	}
-	slices.SortStableFunc(indexes, func(a, b int) int { return compare(keys[a], keys[b]) })
-}
-
-// dig gives a field of a field.
-func dig(o object, field []string) any {
-	var value any = o
-	for _, name := range field {
-		inner, ok := value.(object)
-		if !ok {
-			return nil
-		}
-		value = inner[name]
-	}
-	return value
-}
-
-// compare orders values as Erlang does: numbers, words that are no strings, strings. What is missing counts as 0.
-func compare(a, b any) int {
-	x, xNumber := number(a)
-	y, yNumber := number(b)
-	switch {
-	case xNumber && yNumber:
-		return cmp.Compare(x, y)
-	case xNumber:
-		return -1
-	case yNumber:
-		return 1
-	}
-	s, sText := a.(string)
-	t, tText := b.(string)
-	switch {
-	case sText && tText:
-		return strings.Compare(s, t)
-	case tText:
-		return -1
-	case sText:
-		return 1
-	}
-	return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
-}
-
-func number(value any) (float64, bool) {
-	switch v := value.(type) {
-	case nil:
-		return 0, true
-	case int:
-		return float64(v), true
-	case int64:
-		return float64(v), true
-	case uint64:
-		return float64(v), true
-	case uint32:
-		return float64(v), true
-	case uint16:
-		return float64(v), true
-	case float:
-		return float64(v), true
-	case json.Number:
-		f, err := v.Float64()
-		return f, err == nil
-	}
-	return 0, false
 }
 
 // trim gives of an object what is wanted. An object of which nothing is left is an empty list, as RabbitMQ has it.

@@ -58,7 +58,7 @@ func (q *request) overview() (answer, error) {
 func (q *request) addTotals(o object) {
 	s, a := q.server, q.ages()
 	queues := whole{"messages": 0, "messages_ready": 0, "messages_unacknowledged": 0}
-	o["queue_totals"], o["message_stats"] = queues, whole{}
+	o["queue_totals"], o[messageStatsField] = queues, whole{}
 	if !q.monitors() {
 		var c stats.Counts
 		for _, v := range q.visible() {
@@ -67,7 +67,7 @@ func (q *request) addTotals(o object) {
 				c[k] += one[k]
 			}
 		}
-		o["message_stats"] = whole(messageStats(c, stats.View{}, a))
+		o[messageStatsField] = whole(messageStats(c, stats.View{}, a))
 		return
 	}
 	v := s.sampler.total.View(thisNode)
@@ -78,7 +78,7 @@ func (q *request) addTotals(o object) {
 			queues[name], queues[name+"_details"] = n, details(v, a.lengths, at)
 		}
 	}
-	o["message_stats"] = whole(messageStats(s.Registry.Board.Total(), v, a))
+	o[messageStatsField] = whole(messageStats(s.Registry.Board.Total(), v, a))
 	o["churn_rates"] = whole(s.churnRates(a))
 }
 

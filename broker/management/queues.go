@@ -68,11 +68,20 @@ func (q *request) queueList(queues []*topology.Queue) *list {
 	totals := q.asked("enable_queue_totals")
 	a := q.ages()
 	sessions := q.server.sessions()
-	l.show = func(indexes []int) []object {
+	pick := func(indexes []int) []*topology.Queue {
 		part := make([]*topology.Queue, len(indexes))
 		for i, at := range indexes {
 			part[i] = queues[at]
 		}
+		return part
+	}
+	if !bare {
+		l.keys = func(indexes []int, field []string) ([]any, bool) {
+			return q.server.queueKeys(q.context(), pick(indexes), field)
+		}
+	}
+	l.show = func(indexes []int) []object {
+		part := pick(indexes)
 		var infos map[uint64]queue.Info
 		if !bare || totals {
 			infos = q.server.queueInfos(q.context(), part)
@@ -84,7 +93,7 @@ func (q *request) queueList(queues []*topology.Queue) *list {
 			switch {
 			case !known:
 			case bare:
-				addCounts(o, &info)
+				addCounts(o, one, &info)
 			default:
 				dropNull(o, "policy", "operator_policy")
 				q.server.addQueueStats(o, one, &info, a)
@@ -139,14 +148,14 @@ func (s *Server) queueInfos(ctx context.Context, queues []*topology.Queue) map[u
 
 // queueBasics is what is known of a queue without asking its group.
 func (s *Server) queueBasics(q *topology.Queue) object {
-	o := object{
-		"name": q.Name, "vhost": q.VHost, "type": q.Type, "durable": q.Durable, "auto_delete": q.AutoDelete,
-		"exclusive": q.Exclusive, "arguments": tableObject(q.Table), "node": s.Node, "state": "running",
-		"policy": policyName(q.Policy), "operator_policy": policyName(q.Operator),
-		"effective_policy_definition": effectivePolicy(q.Policy, q.Operator), "internal": false, "internal_owner": false,
+	o := object{"node": s.Node, "internal": false, "internal_owner": false}
+	for i := range plainFields {
+		o[plainFields[i].name] = plainFields[i].of(q)
 	}
-	if err := s.damage()[q.Group]; err != nil {
-		o["state"], o["damage"] = "crashed", oneLine(err)
+	damage := s.damage()
+	o["state"] = stateOf(q, damage)
+	if err := damage[q.Group]; err != nil {
+		o["damage"] = oneLine(err)
 	}
 	if q.Type != "classic" {
 		o["leader"], o["members"], o["online"] = s.Node, []string{s.Node}, []string{s.Node}
@@ -161,24 +170,28 @@ func (s *Server) queueBasics(q *topology.Queue) object {
 	return o
 }
 
-func addCounts(o object, i *queue.Info) {
-	o["messages_ready"], o["messages_unacknowledged"], o["messages"] = i.Ready, i.Unacked, i.Ready+i.Unacked
+func addCounts(o object, q *topology.Queue, i *queue.Info) {
+	addNumbers(o, queueCounters[:countFields], q, i)
+}
+
+func addNumbers(o object, fields []queueCounter, q *topology.Queue, i *queue.Info) {
+	for at := range fields {
+		o[fields[at].name] = fields[at].of(q, i)
+	}
 }
 
 // addQueueStats adds what a queue's machine knows.
 func (s *Server) addQueueStats(o object, q *topology.Queue, i *queue.Info, a ages) {
-	addCounts(o, i)
+	addNumbers(o, queueCounters, q, i)
 	v := s.sampler.queues.View(q.ID)
 	for at, name := range lengthNames {
-		o[name+"_details"] = details(v, a.lengths, at)
+		o[name+detailsSuffix] = details(v, a.lengths, at)
 	}
-	o["consumers"] = i.Consumers
-	o["memory"] = i.MemoryBytes()
 	o["reductions"], o["reductions_details"] = 0, object{"rate": float(0)}
 	s.addIdleSince(o, v)
 	if c := queueCounts(&i.Stats); c != (stats.Counts{}) {
 		groups := [][]stats.Kind{{stats.Publish}, delivered}
-		o["message_stats"] = messageStatsAt(c, v, lengths, a, groups...)
+		o[messageStatsField] = messageStatsAt(c, v, lengths, a, groups...)
 	}
 	switch q.Type {
 	case "stream":
@@ -191,21 +204,7 @@ func (s *Server) addQueueStats(o object, q *topology.Queue, i *queue.Info, a age
 		o["storage_version"] = 2
 		o["messages_ready_ram"], o["messages_unacknowledged_ram"] = i.Ready, i.Unacked
 	}
-	bytes := i.ReadyBytes + i.UnackedBytes
-	o["message_bytes"], o["message_bytes_ready"], o["message_bytes_unacknowledged"] = bytes, i.ReadyBytes, i.UnackedBytes
-	o["messages_ram"], o["message_bytes_ram"] = i.Ready+i.Unacked, bytes
-	o["messages_persistent"], o["message_bytes_persistent"] = i.Ready+i.Unacked, bytes
-	if !q.Durable {
-		o["messages_persistent"], o["message_bytes_persistent"] = 0, 0
-	}
-	capacity := 0.0
-	if i.Consumers > 0 {
-		capacity = float64(i.Open) / float64(i.Consumers)
-		if i.Open > 0 && i.Ready == 0 {
-			capacity = 1
-		}
-	}
-	o["consumer_capacity"], o["consumer_utilisation"] = share(capacity), share(capacity)
+	addNumbers(o, octetCounters, q, i)
 }
 
 // addIdleSince says since when nothing has happened, if that is some time ago.

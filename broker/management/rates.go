@@ -71,7 +71,7 @@ func addLengths(o object, v stats.View, a ages) {
 	for i, name := range lengthNames {
 		n, _ := v.At(i, v.Last())
 		o[name] = n
-		o[name+"_details"] = details(v, a.lengths, i)
+		o[name+detailsSuffix] = details(v, a.lengths, i)
 	}
 }
 
@@ -103,7 +103,7 @@ func messageStatsAt(c stats.Counts, v stats.View, base int, a ages, groups ...[]
 		}
 		for _, k := range kinds {
 			o[k.String()] = c[k]
-			o[k.String()+"_details"] = details(v, a.messages, base+int(k))
+			o[k.String()+detailsSuffix] = details(v, a.messages, base+int(k))
 		}
 	}
 	if _, shown := o[stats.Deliver.String()]; shown {
@@ -112,7 +112,7 @@ func messageStatsAt(c stats.Counts, v stats.View, base int, a ages, groups ...[]
 			sum += c[k]
 			at[i] = base + int(k)
 		}
-		o["deliver_get"], o["deliver_get_details"] = sum, details(v, a.messages, at...)
+		o[deliverGetField], o[deliverGetField+detailsSuffix] = sum, details(v, a.messages, at...)
 	}
 	return o
 }

@@ -225,6 +225,6 @@ func (s *sampler) vhost(name string, octets map[string]stats.Counts, ages ages, 
 	more.Add(octets[name])
 	addTraffic(o, more, s.vhostCounts.View(name), ages)
 	if counts != (stats.Counts{}) {
-		o["message_stats"] = messageStats(counts, s.vhostCounts.View(name), ages)
+		o[messageStatsField] = messageStats(counts, s.vhostCounts.View(name), ages)
 	}
 }

@@ -149,6 +149,11 @@ type reply struct {
 	body   string
 }
 
+// httpRequest is a request that asks for a path.
+func (w *world) httpRequest(path string) *http.Request {
+	return httptest.NewRequest(http.MethodGet, "/api"+path, nil)
+}
+
 // as does a request as a user; "" brings no credentials.
 func (w *world) as(user, method, path, body string) reply {
 	r := httptest.NewRequest(method, "/api"+path, strings.NewReader(body))
