@@ -78,9 +78,13 @@ type Storage struct {
 // GroupProgress is how far the log of a group has come.
 type GroupProgress struct {
 	Group              uint64
-	Committed, Applied uint64 // indexes
-	Entries, Bytes     uint64 // applied
-	ColdReads          uint64 // of entries that were not in memory
+	Term               uint64
+	Written            uint64        // index of the newest entry that is on the disk
+	Snapshot           uint64        // index of the newest snapshot
+	Latency            time.Duration // from writing an entry to its commit, as it was a moment ago
+	Committed, Applied uint64        // indexes
+	Entries, Bytes     uint64        // applied
+	ColdReads          uint64        // of entries that were not in memory
 }
 
 // Server answers Prometheus. It is safe for concurrent use.

@@ -23,6 +23,7 @@ func (s *Server) overall(p *page, objects bool) {
 	p.numbers(prefix, s.coarse())
 	p.numbers(prefix, s.bounds())
 	p.numbers(prefix, s.persister())
+	s.raft(p, prefix)
 	if objects {
 		s.everyObject(p, all)
 	} else {
@@ -99,6 +100,9 @@ func (s *Server) detailed(p *page, f filter) {
 		if names[name] {
 			p.numbers(prefix, numbers())
 		}
+	}
+	if names["ra_metrics"] {
+		s.raft(p, prefix)
 	}
 	if anyOf(names, queueFamilies) {
 		queues := s.queues(p.ctx, all.catalog, &f)

@@ -65,6 +65,7 @@ func (a *applier) stand(head *entries.Head) {
 	a.head, a.since = head, 0
 	a.index, a.term, a.time = head.Index, head.Term, head.Time
 	a.progress.committed.Store(max(a.progress.committed.Load(), head.Index))
+	a.progress.snapshot.Store(head.Index)
 	a.progress.applied.Store(head.Index)
 }
 

@@ -141,6 +141,7 @@ func (m *member) snapshotWritten(head *entries.Head, held hold) {
 	upTo := uint64(0)
 	if head.Space == m.entries.Space() {
 		m.log.head = head
+		a.progress.snapshot.Store(head.Index)
 		upTo = m.lacking(head.Index, held)
 		if err := m.log.compact(upTo); err != nil {
 			m.damaged(err)

@@ -40,6 +40,7 @@ type member struct {
 	term     uint64 // in which it leads
 	told     bool   // the machine knows that it leads
 	time     logTime
+	probe    probe
 	incoming *incoming         // was offered to raft
 	wish     []uint64          // who should be voters; nil: nobody has said
 	awaiting uint64            // the tick at which a change of members is proposed anew; 0: none is under way
@@ -79,6 +80,8 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 	if err := m.log.check(); err != nil {
 		return nil, err
 	}
+	m.applier.progress.term.Store(m.log.hard.Term)
+	m.applier.progress.written.Store(m.log.last)
 	m.following = !m.log.decides(h.Node)
 	m.time.begin(m.log.time)
 	m.raft, err = raft.NewRawNode(&raft.Config{

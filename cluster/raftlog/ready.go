@@ -45,7 +45,7 @@ func (m *member) follow(s *raft.SoftState) {
 		return
 	}
 	m.awaiting = 0
-	m.leading, m.told = leading, false
+	m.leading, m.told, m.probe = leading, false, probe{}
 	m.mu.Lock()
 	m.following = !leading
 	if !leading { // whoever proposed finds the new leader
@@ -71,6 +71,9 @@ func (m *member) append(r *round, message *raftpb.Message) {
 			m.entries.AppendTo(b, &entries.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Kind: entries.Kind(e.GetType()), Data: e.GetData()})
 		}
 		m.log.append(list)
+		if m.leading {
+			m.probe.begin(m.log.last)
+		}
 		if last := list[len(list)-1]; !m.leading && last.GetType() == raftpb.EntryNormal {
 			m.time.follow(last.GetData())
 		}
@@ -78,6 +81,7 @@ func (m *member) append(r *round, message *raftpb.Message) {
 	if message.Term != nil || message.Vote != nil || message.Commit != nil {
 		m.log.hard = entries.HardState{Term: message.GetTerm(), Vote: message.GetVote(), Commit: message.GetCommit()}
 		m.entries.SetHardState(b, m.log.hard)
+		m.applier.progress.term.Store(m.log.hard.Term)
 	}
 	if len(message.GetResponses()) > 0 {
 		r.synced = true
@@ -88,6 +92,7 @@ func (m *member) append(r *round, message *raftpb.Message) {
 // apply hands committed entries to the applier.
 func (m *member) apply(message *raftpb.Message) {
 	list := message.GetEntries()
+	m.probe.end(list[len(list)-1].GetIndex(), &m.applier.progress)
 	m.applier.push(list, message.GetResponses())
 	if m.leading && !m.told && list[len(list)-1].GetTerm() == m.term {
 		m.told = true

@@ -166,6 +166,9 @@ func (w *worker) hear(r *round, s *step) {
 		if err := m.raft.Step(message); err != nil {
 			m.logger.Debug().Err(err).Stringer("message", message.GetType()).Msg("raft did not take a message")
 		}
+		if message.GetType() == raftpb.MsgStorageAppendResp && message.GetIndex() > 0 {
+			m.applier.progress.written.Store(message.GetIndex())
+		}
 	}
 	r.touch(m)
 }

@@ -38,6 +38,11 @@ func TestWherePrometheusAsks(t *testing.T) {
 	}
 }
 
+// raftSeries is a series that RabbitMQ's dashboard for raft asks for, of the group that the one queue is in.
+func raftSeries(name string) string {
+	return "rabbitmq_raft_" + name + `{group="1",ra_system="quorum_queues"}`
+}
+
 // TestTheDiskInMetrics: what the store and the log of groups have to do is there, and rises.
 func TestTheDiskInMetrics(t *testing.T) {
 	dir := t.TempDir()
@@ -69,9 +74,13 @@ func TestTheDiskInMetrics(t *testing.T) {
 	}
 	publish(t, ch, "q", "x")
 	text := page()
+	if name := raftSeries("snapshot_index"); !strings.Contains(text, "\n"+name+" 0\n") {
+		t.Errorf("%s is not 0 before there is a snapshot", name)
+	}
 	for _, name := range []string{
 		"rabbitmq_io_sync_ops_total", "rabbitmq_io_sync_time_seconds_total", "rabbitmq_io_write_bytes_total", "warren_store_syncs_total",
-		"warren_store_log_bytes_total", "warren_store_disk_bytes", `warren_group_applied_index{group="1"}`, `warren_group_entries_total{group="1"}`,
+		"warren_store_log_bytes_total", "warren_store_disk_bytes", raftSeries("term"), raftSeries("commit_index"), raftSeries("last_applied"),
+		raftSeries("last_written_index"), raftSeries("commit_latency_seconds"), `warren_group_applied_index{group="1"}`, `warren_group_entries_total{group="1"}`,
 	} {
 		_, value, found := strings.Cut(text, "\n"+name+" ")
 		if value, _, _ = strings.Cut(value, "\n"); !found || value == "0" {
