@@ -1,6 +1,7 @@
 package management
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,10 +63,10 @@ func (q *request) importAll() (answer, error) {
 		list string
 		one  func(o object) error
 	}{
-		{"users", q.importUser}, {"vhosts", q.importOneVHost}, {"permissions", q.importPermission},
+		{"users", q.importUser}, {"vhosts", q.importOneVHost}, {"permissions", q.importRights(q.server.Editor.PutPermission, "configure")},
 		{"parameters", q.importParameter}, {"global_parameters", q.importGlobal}, {"policies", q.importPolicy},
 		{"queues", q.importQueue}, {"exchanges", q.importExchange},
-		{"topic_permissions", q.importTopicPermission}, // whose exchanges must be there
+		{"topic_permissions", q.importRights(q.server.Editor.PutTopicPermission, "exchange")}, // whose exchanges must be there
 	}
 	for _, s := range steps {
 		if err := each(d, s.list, s.one); err != nil {
@@ -238,22 +239,19 @@ func (q *request) importOneVHost(o object) error {
 	return nil
 }
 
-func (q *request) importPermission(o object) error {
-	w, err := words(o, "vhost", "user", "configure", "write", "read")
-	if err != nil {
-		return err
-	}
-	_, err = q.server.Editor.PutPermission(q.context(), w[0], w[1], w[2], w[3], w[4], nil)
-	return err
-}
+// putRights is how the Editor takes permissions and topic permissions: what they are about stands third.
+type putRights func(ctx context.Context, vhost, user, third, write, read string, durable func(error)) (bool, error)
 
-func (q *request) importTopicPermission(o object) error {
-	w, err := words(o, "vhost", "user", "exchange", "write", "read")
-	if err != nil {
+// importRights imports permissions, or topic permissions.
+func (q *request) importRights(put putRights, third string) func(object) error {
+	return func(o object) error {
+		w, err := words(o, "vhost", "user", third, "write", "read")
+		if err != nil {
+			return err
+		}
+		_, err = put(q.context(), w[0], w[1], w[2], w[3], w[4], nil)
 		return err
 	}
-	_, err = q.server.Editor.PutTopicPermission(q.context(), w[0], w[1], w[2], w[3], w[4], nil)
-	return err
 }
 
 func (q *request) importParameter(o object) error {
