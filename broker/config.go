@@ -78,6 +78,8 @@ type Config struct {
 	Defaults topology.Defaults
 	// DefaultPassword is the password of Defaults.User if its record has no hash; the hash is made when it is needed.
 	DefaultPassword string
+	// Newcomers are users that new vhosts bring with them. Default: none.
+	Newcomers []topology.Newcomer
 	// WithoutDefaults leaves an empty broker empty.
 	WithoutDefaults bool
 	// Definitions are imported at the start, in the form of the HTTP API's /api/definitions. Default: none.

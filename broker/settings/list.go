@@ -1,5 +1,7 @@
 package settings
 
+import "slices"
+
 // Choices that several settings share.
 var (
 	outputs  = []string{"plaintext", "json"}
@@ -8,8 +10,26 @@ var (
 	protocol = []string{"tlsv1.2", "tlsv1.3"}
 )
 
+// web are the settings of a listener for HTTP, plain and over TLS, by RabbitMQ's keys.
+func web(kind, what string) []Setting {
+	return []Setting{
+		{Name: kind + ".tcp.port", Kind: Number, Most: 65535, Text: "port for " + what + ", with " + kind + ".tcp.ip"},
+		{Name: kind + ".tcp.ip", Text: "address for " + what + "; without it, where there is a port, all interfaces"},
+		{Name: kind + ".ssl.port", Kind: Number, Most: 65535, Text: "port for " + what + " over TLS"},
+		{Name: kind + ".ssl.ip", Text: "address for " + what + " over TLS"},
+		{Name: kind + ".ssl.cacertfile", Text: "as ssl_options.cacertfile, for " + what + "; without any of these ssl_options hold"},
+		{Name: kind + ".ssl.certfile", Text: "as ssl_options.certfile"},
+		{Name: kind + ".ssl.keyfile", Text: "as ssl_options.keyfile"},
+		{Name: kind + ".ssl.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "as ssl_options.verify"},
+		{Name: kind + ".ssl.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "as ssl_options.fail_if_no_peer_cert"},
+	}
+}
+
 // List is every setting there is, in the order in which they are shown.
-var List = []Setting{
+var List = slices.Concat(nodeSettings, web("management", "the HTTP API"), web("prometheus", "Prometheus"), furtherSettings)
+
+// nodeSettings are what a start is about, listeners for AMQP, and TLS.
+var nodeSettings = []Setting{
 	// What a start is about.
 	{Name: "config", FlagOnly: true, Also: []string{"RABBITMQ_CONFIG_FILE"}, Text: "configuration file; without it /etc/warren/warren.conf, if there is one"},
 	{Name: "config_dir", FlagOnly: true, Also: []string{"RABBITMQ_CONFIG_FILES"}, Text: "directory whose *.conf are read after the file, or a pattern; without it conf.d beside the file"},
@@ -48,27 +68,12 @@ var List = []Setting{
 	{Name: "ssl_options.sni.$name.certfile", Text: "certificate for clients that ask for a host name; $name is free, the names are those in the certificate"},
 	{Name: "ssl_options.sni.$name.keyfile", Text: "private key of that certificate"},
 	{Name: "ssl_handshake_timeout", Kind: Number, Default: "5000", Least: 1, Text: "milliseconds that a TLS handshake may take"},
+}
 
-	// The HTTP API, by RabbitMQ's keys.
-	{Name: "management.tcp.port", Kind: Number, Most: 65535, Text: "port for the HTTP API, with management.tcp.ip"},
-	{Name: "management.tcp.ip", Text: "address for the HTTP API; without it, where there is a port, all interfaces"},
-	{Name: "management.ssl.port", Kind: Number, Most: 65535, Text: "port for the HTTP API over TLS"},
-	{Name: "management.ssl.ip", Text: "address for the HTTP API over TLS"},
-	{Name: "management.ssl.cacertfile", Text: "as ssl_options.cacertfile, for the HTTP API; without any of these ssl_options hold"},
-	{Name: "management.ssl.certfile", Text: "as ssl_options.certfile"},
-	{Name: "management.ssl.keyfile", Text: "as ssl_options.keyfile"},
-	{Name: "management.ssl.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "as ssl_options.verify"},
-	{Name: "management.ssl.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "as ssl_options.fail_if_no_peer_cert"},
+// furtherSettings are the rest: what else there is about HTTP, the first user, who may come, bounds, logs.
+var furtherSettings = []Setting{
+	// What is asked for over HTTP.
 	{Name: "prometheus.tcp.listener", Text: "none: there is nothing for Prometheus without TLS; or an address, as prometheus.tcp.ip"},
-	{Name: "prometheus.tcp.port", Kind: Number, Most: 65535, Text: "port for Prometheus, with prometheus.tcp.ip"},
-	{Name: "prometheus.tcp.ip", Text: "address for Prometheus; without it, where there is a port, all interfaces"},
-	{Name: "prometheus.ssl.port", Kind: Number, Most: 65535, Text: "port for Prometheus over TLS"},
-	{Name: "prometheus.ssl.ip", Text: "address for Prometheus over TLS"},
-	{Name: "prometheus.ssl.cacertfile", Text: "as ssl_options.cacertfile, for Prometheus; without any of these ssl_options hold"},
-	{Name: "prometheus.ssl.certfile", Text: "as ssl_options.certfile"},
-	{Name: "prometheus.ssl.keyfile", Text: "as ssl_options.keyfile"},
-	{Name: "prometheus.ssl.verify", Kind: Choice, Choices: verify, Default: "verify_none", Text: "as ssl_options.verify"},
-	{Name: "prometheus.ssl.fail_if_no_peer_cert", Kind: Boolean, Default: "false", Text: "as ssl_options.fail_if_no_peer_cert"},
 	{Name: "prometheus.path", Default: "/metrics", Text: "path of what Prometheus reads"},
 	{Name: "prometheus.return_per_object_metrics", Kind: Boolean, Default: "false", Text: "the path gives the numbers of each queue, channel and connection"},
 	{Name: "prometheus.authentication.enabled", Kind: Boolean, Default: "false", Text: "only users with the tag monitoring or administrator may read it"},
@@ -86,6 +91,12 @@ var List = []Setting{
 	{Name: "default_permissions.configure", Kind: Pattern, Default: ".*", Text: "what the first user may configure in the first vhost"},
 	{Name: "default_permissions.write", Kind: Pattern, Default: ".*", Text: "what the first user may write to"},
 	{Name: "default_permissions.read", Kind: Pattern, Default: ".*", Text: "what the first user may read from"},
+	{Name: "default_users.$name.password", Secret: true, Text: "password of a user that a new vhost brings with it; without one it cannot log in"},
+	{Name: "default_users.$name.tags", Text: "its tags, with commas between them"},
+	{Name: "default_users.$name.vhost_pattern", Kind: Pattern, Text: "which new vhosts bring it; without it all"},
+	{Name: "default_users.$name.configure", Kind: Pattern, Text: "what it may configure there; without it everything"},
+	{Name: "default_users.$name.write", Kind: Pattern, Text: "what it may write to"},
+	{Name: "default_users.$name.read", Kind: Pattern, Text: "what it may read from"},
 	{Name: "load_definitions", Also: []string{"RABBITMQ_LOAD_DEFINITIONS"}, Text: "JSON file of definitions that every start imports; then there is no first user"},
 	{Name: "definitions.local.path", Text: "as load_definitions"},
 	{Name: "definitions.import_backend", Kind: Choice, Choices: []string{"local_filesystem"}, Text: "where definitions.local.path is"},

@@ -48,6 +48,8 @@ type Sources struct {
 	Environ []string
 	// Files are where a file is looked for if nothing names one; the first that is there is read.
 	Files []string
+	// EnvFile is where RabbitMQ's file of variables is looked for if RABBITMQ_CONF_ENV_FILE does not say; "" is nowhere.
+	EnvFile string
 	// Defaults stand in for those of the list, by the settings' names.
 	Defaults map[string]string
 }
@@ -65,6 +67,9 @@ func Load(from Sources) (*Values, error) {
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			l.environ[name] = value
 		}
+	}
+	if err := l.envFile(from.EnvFile); err != nil {
+		return nil, err
 	}
 	if err := l.files(from); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"slices"
 
 	"github.com/warrenmq/warren/store/meta"
 )
@@ -39,6 +40,11 @@ func (e *Editor) Announcing(ctx context.Context, vhost string, names ...string) 
 // Bootstrap gives a broker that has neither vhosts nor users its first ones, and the user rights in the vhost. It happens
 // as a whole: a broker that is killed at its first start is empty at its second.
 func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
+	brought, records, err := e.newcomers(d.VHost)
+	if err != nil {
+		return err
+	}
+	brought = slices.DeleteFunc(brought, func(n Newcomer) bool { return n.Name == d.User })
 	return e.edit(ctx, nil, func(c *Catalog) (meta.Txn, error) {
 		if c.vhosts.Len() > 0 || c.users.Len() > 0 {
 			return meta.Txn{}, nil
@@ -46,6 +52,7 @@ func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
 		txn := createVHost(d.VHost, &VHostRecord{Description: "Default virtual host"})
 		txn.Ops = append(txn.Ops, put(key(sectionGlobal, ClusterID), RandomName("rabbitmq-cluster-id-"), false),
 			put(key(sectionGlobal, "cluster_tags"), []string{}, false))
+		bring(&txn, c, d.VHost, brought, records)
 		if d.User == "" {
 			return txn, nil
 		}

@@ -38,6 +38,8 @@ type Options struct {
 	// Changed is told of every change that this Editor has made: who asked, the Catalog it was planned on, and what to ask for
 	// what it has brought about. It must not wait; nil if nobody wants to know.
 	Changed func(by string, before *Catalog, done func() []Deed)
+	// Newcomers are the users that new vhosts bring with them.
+	Newcomers []Newcomer
 	// Forbidden are the deprecated features that are not permitted, by name.
 	Forbidden map[string]bool
 }

@@ -23,6 +23,13 @@ var predeclared = []struct {
 
 // PutVHost makes a vhost with its exchanges, or changes what change changes of one that is there. created tells which.
 func (e *Editor) PutVHost(ctx context.Context, name string, change func(*VHostRecord), durable func(error)) (created bool, err error) {
+	var brought []Newcomer
+	var records map[string]*UserRecord
+	if e.Catalog().VHost(name) == nil {
+		if brought, records, err = e.newcomers(name); err != nil {
+			return false, err
+		}
+	}
 	err = e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
 		k := key(sectionVHost, name)
 		v := c.VHost(name)
@@ -39,7 +46,9 @@ func (e *Editor) PutVHost(ctx context.Context, name string, change func(*VHostRe
 			return meta.Txn{}, protocol.PreconditionFailed("%s is not a valid queue type", record.DefaultQueueType)
 		}
 		if created {
-			return createVHost(name, &record), nil
+			txn := createVHost(name, &record)
+			bring(&txn, c, name, brought, records)
+			return txn, nil
 		}
 		return meta.Txn{Guards: []meta.Guard{guard}, Ops: []meta.Op{put(k, &record, false)}}, nil
 	})

@@ -40,6 +40,9 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	}
 	defaults(v, &c)
 	var err error
+	if c.Newcomers, err = newcomers(v); err != nil {
+		return c, err
+	}
 	if c.MemoryLimit, c.DiskFreeLimit, err = alarms(v); err != nil {
 		return c, err
 	}

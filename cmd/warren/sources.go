@@ -22,7 +22,7 @@ func ownSources() settings.Sources {
 // containerSources are where RabbitMQ's server and its image find theirs, and what they do if nobody says anything: listen
 // on all interfaces, and keep the data in /var/lib/rabbitmq.
 func containerSources() settings.Sources {
-	s := settings.Sources{Environ: os.Environ(), Files: []string{"/etc/rabbitmq/rabbitmq.conf"}}
+	s := settings.Sources{Environ: os.Environ(), Files: []string{"/etc/rabbitmq/rabbitmq.conf"}, EnvFile: "/etc/rabbitmq/rabbitmq-env.conf"}
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "localhost"
