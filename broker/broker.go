@@ -83,6 +83,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.groups.open.Store(&map[uint64]*group.Group{})
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
 		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
+		Newcomers: c.Newcomers,
 	})
 	if err != nil {
 		return err
@@ -103,11 +104,11 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.announcing(ctx); err != nil {
 		return fmt.Errorf("making the exchanges for events: %w", err)
 	}
+	b.watch(c.MemoryLimit, c.DiskFreeLimit)
 	b.makeHTTP()
 	if err := b.importDefinitions(ctx); err != nil {
 		return err
 	}
-	b.watch(c.MemoryLimit, c.DiskFreeLimit)
 	if err := b.listen(ctx); err != nil {
 		return err
 	}
@@ -132,6 +133,7 @@ func (b *Broker) bootstrap(ctx context.Context) error {
 // watch raises and clears alarms while the broker runs, with these limits in place of those before.
 func (b *Broker) watch(memory, disk uint64) {
 	c := &b.config
+	b.bounds.Store(&[2]uint64{memory, disk})
 	ctx, stop := context.WithCancel(b.running)
 	b.mu.Lock()
 	if b.stopWatch != nil {
@@ -156,6 +158,12 @@ func (b *Broker) watch(memory, disk uint64) {
 	if memory > 0 || disk > 0 {
 		b.sessions.Go(func() { monitor.Run(ctx) })
 	}
+}
+
+// limits gives the limits in force.
+func (b *Broker) limits() (memory, disk uint64) {
+	now := b.bounds.Load()
+	return now[0], now[1]
 }
 
 func (b *Broker) startGroups() error {
@@ -314,6 +322,9 @@ func (b *Broker) Listeners() (list []Listener) {
 	return list
 }
 
+// sockets are all that the broker listens on.
+func (b *Broker) sockets() []*listen.Listener { return slices.Concat(b.listeners, b.webs, b.meters) }
+
 // Tick lets all groups look at the clock. It is for clocks that are moved by hand: what is due is done before any command
 // that comes later.
 func (b *Broker) Tick() { b.groups.tick() }
@@ -330,7 +341,6 @@ func (b *Broker) Reload(c Config) error {
 	env := *b.env.Load()
 	globalQoS := env.GlobalQoS
 	env.Settings = c.Session
-	b.bounds.Store(&[2]uint64{c.MemoryLimit, c.DiskFreeLimit})
 	env.GlobalQoS, env.ClusterName = globalQoS, b.config.ClusterName
 	env.Authority.SetLoopbackOnly(c.LoopbackOnly)
 	env.Authority.SetLimits(c.LoginLimits)
@@ -349,7 +359,7 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	b.stop()
-	for _, l := range slices.Concat(b.listeners, b.webs, b.meters) {
+	for _, l := range b.sockets() {
 		_ = l.Close()
 	}
 	if b.metrics != nil {

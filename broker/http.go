@@ -19,10 +19,10 @@ func (b *Broker) makeHTTP() {
 	c := &b.config
 	b.management = management.New(management.Options{
 		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms, PathPrefix: c.ManagementPrefix, Audit: b.config.Audit,
-		Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Logger: c.area("default"), Clock: c.Clock,
+		Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Limits: b.limits, Logger: c.area("default"), Clock: c.Clock,
 		Identity: management.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
-			DataDir: c.DataDir, MemoryLimit: c.MemoryLimit, DiskFreeLimit: c.DiskFreeLimit, DefaultQueueType: c.DefaultQueueType,
+			DataDir: c.DataDir, DefaultQueueType: c.DefaultQueueType,
 			MaxConnections: c.MaxConnections, LogFiles: c.LogFiles, ConfigFiles: c.ConfigFiles, Settings: c.Settings, Forbidden: b.editor.Forbidden, Started: time.Now(),
 		},
 	})
@@ -81,11 +81,10 @@ func (b *Broker) startMetrics(ctx context.Context) error {
 	if len(b.meters) == 0 {
 		return nil
 	}
-	b.bounds.Store(&[2]uint64{c.MemoryLimit, c.DiskFreeLimit})
 	b.metrics = metrics.New(metrics.Options{
 		Catalog: b.editor.Catalog, Registry: b.registry, Alarms: &b.alarms, Groups: b.groups.list, Authority: b.env.Load().Authority,
 		Storage: c.Storage, Settings: c.MetricsSettings, Logger: c.area("default"),
-		Limits: func() (memory, disk uint64) { now := b.bounds.Load(); return now[0], now[1] },
+		Limits: b.limits,
 		Identity: metrics.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Version: c.Session.Version, Own: c.OwnVersion, DataDir: c.DataDir, Started: time.Now(),
 		},

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +14,26 @@ func (b *Broker) API() http.Handler { return b.management }
 
 // Operator gives the credentials, for AMQP and HTTP, of whoever administers the broker from its own machine.
 func (b *Broker) Operator() (user, password string) { return b.env.Load().Authority.Operator() }
+
+// SuspendListeners lets nobody in, on no address, until ResumeListeners. Connections that are open stay.
+func (b *Broker) SuspendListeners() (err error) {
+	for _, l := range b.sockets() {
+		err = errors.Join(err, l.Suspend())
+	}
+	b.config.Logger.Warn().Msg("listeners are suspended: no new connections are accepted")
+	return err
+}
+
+// ResumeListeners undoes SuspendListeners.
+func (b *Broker) ResumeListeners(ctx context.Context) (err error) {
+	for _, l := range b.sockets() {
+		err = errors.Join(err, l.Resume(ctx))
+	}
+	if err == nil {
+		b.config.Logger.Info().Msg("listeners are resumed")
+	}
+	return err
+}
 
 // importDefinitions makes what the Config's definitions say, before any client comes.
 func (b *Broker) importDefinitions(ctx context.Context) error {

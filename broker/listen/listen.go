@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -33,11 +34,16 @@ type Spec struct {
 	PrepareTimeout time.Duration
 }
 
-// Listener is a socket that is listened on.
+// Listener is a socket that is listened on. It is safe for concurrent use.
 type Listener struct {
-	net.Listener
 	spec Spec
 	tls  *tls.Config
+	addr net.Addr
+
+	mu      sync.Mutex    // guards what follows
+	socket  net.Listener  // nil while it is suspended
+	resumed chan struct{} // closed when it no longer is
+	closed  bool
 }
 
 // defaultPrepareTimeout is how long a client may take for what comes before the first octet of its protocol.
@@ -54,10 +60,80 @@ func Open(ctx context.Context, s Spec) (*Listener, error) {
 	}
 	var lc net.ListenConfig
 	var err error
-	if l.Listener, err = lc.Listen(ctx, "tcp", s.Address); err != nil {
+	if l.socket, err = lc.Listen(ctx, "tcp", s.Address); err != nil {
 		return nil, err
 	}
+	l.addr = l.socket.Addr()
 	return l, nil
+}
+
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Accept implements net.Listener. While the listener is suspended it waits.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		l.mu.Lock()
+		socket, resumed, closed := l.socket, l.resumed, l.closed
+		l.mu.Unlock()
+		switch {
+		case closed:
+			return nil, net.ErrClosed
+		case socket == nil:
+			<-resumed
+			continue
+		}
+		conn, err := socket.Accept()
+		if err == nil || !errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+	}
+}
+
+// Suspend lets nobody in until Resume. Connections that are open stay.
+func (l *Listener) Suspend() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.socket == nil {
+		return nil
+	}
+	socket := l.socket
+	l.socket, l.resumed = nil, make(chan struct{})
+	return socket.Close()
+}
+
+// Resume listens again on the same address.
+func (l *Listener) Resume(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.socket != nil {
+		return nil
+	}
+	var lc net.ListenConfig
+	socket, err := lc.Listen(ctx, "tcp", l.addr.String())
+	if err != nil {
+		return err
+	}
+	l.socket = socket
+	close(l.resumed)
+	return nil
+}
+
+// Close implements net.Listener.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return net.ErrClosed
+	case l.socket == nil:
+		close(l.resumed)
+	}
+	l.closed = true
+	if l.socket == nil {
+		return nil
+	}
+	return l.socket.Close()
 }
 
 // Secure tells whether the listener speaks TLS.

@@ -43,6 +43,8 @@ type Options struct {
 	Dial func(peer net.Addr) net.Conn
 	// Listeners gives the addresses the node listens on.
 	Listeners func() []Listener
+	// Limits gives from how much memory on, and below how much free disk, publishers are blocked, in bytes. 0: no limit.
+	Limits func() (memory, diskFree uint64)
 	Identity
 	// PathPrefix stands before all paths that Serve answers.
 	PathPrefix string
@@ -58,8 +60,6 @@ type Identity struct {
 	Cluster          string // the cluster's, as long as nobody has named it otherwise
 	Product, Version string // as clients expect them
 	DataDir          string
-	MemoryLimit      uint64 // bytes; 0: none
-	DiskFreeLimit    uint64 // bytes; 0: none
 	DefaultQueueType string
 	MaxConnections   int // 0: no limit
 	LogFiles         []string

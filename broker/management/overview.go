@@ -193,12 +193,13 @@ func notNil(list []string) []string {
 
 func (s *Server) nodeObject(a ages) object {
 	o := s.platform()
+	memoryLimit, diskLimit := s.Limits()
 	for key, value := range map[string]any{
 		"name": s.Node, "type": "disc", "running": true, "being_drained": false, "os_pid": strconv.Itoa(os.Getpid()),
 		"uptime": time.Since(s.Started).Milliseconds(), "run_queue": 0, "processors": runtime.GOMAXPROCS(0),
 		"rates_mode": "basic", "net_ticktime": 60, "mem_calculation_strategy": "rss",
-		"mem_limit": s.memoryLimit(), "mem_alarm": s.Alarms.Raised(limits.Memory),
-		"disk_free_limit": s.DiskFreeLimit, "disk_free_alarm": s.Alarms.Raised(limits.Disk),
+		"mem_limit": orAll(memoryLimit), "mem_alarm": s.Alarms.Raised(limits.Memory),
+		"disk_free_limit": diskLimit, "disk_free_alarm": s.Alarms.Raised(limits.Disk),
 		"fd_total": limits.OpenFilesMax(), "sockets_total": limits.OpenFilesMax(), "proc_used": runtime.NumGoroutine(), "proc_total": goroutinesMax,
 		"proc_used_details": object{"rate": float(0)}, "damage": s.damages(), "partitions": []any{}, "cluster_links": []any{},
 		"enabled_plugins": []string{"rabbitmq_management"}, "auth_mechanisms": s.mechanisms(), "exchange_types": exchangeTypes(),
@@ -233,9 +234,10 @@ var nothingCounted = []string{
 	"msg_store_write_count", "queue_index_write_count", "queue_index_read_count",
 }
 
-func (s *Server) memoryLimit() uint64 {
-	if s.MemoryLimit > 0 {
-		return s.MemoryLimit
+// orAll is a limit on memory; without one it is all there is.
+func orAll(limit uint64) uint64 {
+	if limit > 0 {
+		return limit
 	}
 	total, _ := limits.TotalMemory() // what cannot be measured is 0
 	return total

@@ -112,8 +112,9 @@ func (q *request) effectiveConfig() (answer, error) {
 		}
 		return ok(settings)
 	}
+	memory, disk := s.Limits()
 	return ok(object{
-		"node": s.Node, "data_dir": s.DataDir, "vm_memory_high_watermark": s.MemoryLimit, "disk_free_limit": s.DiskFreeLimit,
+		"node": s.Node, "data_dir": s.DataDir, "vm_memory_high_watermark": memory, "disk_free_limit": disk,
 		"default_queue_type": s.DefaultQueueType, "connection_max": s.MaxConnections,
 	})
 }

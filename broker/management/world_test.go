@@ -85,6 +85,7 @@ func newWorld(t testing.TB) *world {
 		Listeners: func() []Listener {
 			return []Listener{{Protocol: "amqp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5672}}}
 		},
+		Limits:   func() (memory, diskFree uint64) { return 0, 0 },
 		Identity: Identity{Node: "warren@test", Cluster: "test", Product: "RabbitMQ", Version: "4.3.6", DefaultQueueType: "classic", Started: time.Now()},
 	})
 	w.user("guest", "administrator")

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -172,7 +173,8 @@ func TestReload(t *testing.T) {
 	p := run(t, dir, "--ephemeral", "--config", file, "--log-audit", "audit.log")
 	before := p.dial()
 	eventually(t, "the connection is in the log", func() bool { return strings.Contains(p.stdout.String(), "connection open") })
-	write(t, dir, "c.conf", "channel_max = 20\nlog.connection.level = error\nmax_connections = 3\n")
+	write(t, dir, "c.conf", "channel_max = 20\nlog.connection.level = error\nmax_connections = 3\n"+
+		"vm_memory_high_watermark.absolute = 77GB\ntotal_memory_available_override_value = 100GB\n")
 	if err := os.Rename(filepath.Join(dir, "audit.log"), filepath.Join(dir, "audit.log.1")); err != nil {
 		t.Fatal(err)
 	}
@@ -188,6 +190,9 @@ func TestReload(t *testing.T) {
 	}
 	if !strings.Contains(out, "taken") || !strings.Contains(out, "holds from the next start on") || !strings.Contains(out, "max_connections") {
 		t.Errorf("the log is %s", out)
+	}
+	if _, node := p.ask("/nodes/warren@localhost?columns=mem_limit"); node != `{"mem_limit":77000000000}` {
+		t.Errorf("the API shows %s", node)
 	}
 	for _, name := range []string{"audit.log", "audit.log.1"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || strings.Count(string(text), `"action":"user.login"`) != 1 {
@@ -234,7 +239,8 @@ func TestTLS(t *testing.T) {
 	write(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
 	write(t, dir, "c.conf", "listeners.tcp.default = 127.0.0.1:0\nlisteners.ssl.default = 127.0.0.1:0\n"+
-		"ssl_options.certfile = cert.pem\nssl_options.keyfile = key.pem\nproxy_protocol = true\nmanagement.ssl.ip = 127.0.0.1\nmanagement.ssl.port = 0\n")
+		"ssl_options.certfile = cert.pem\nssl_options.keyfile = key.pem\nproxy_protocol = true\nmanagement.ssl.ip = 127.0.0.1\nmanagement.ssl.port = 0\n"+
+		"prometheus.ssl.ip = 127.0.0.1\nprometheus.ssl.port = 0\n")
 	p := launch(t, dir, "--ephemeral", "--config", "c.conf", "--ready-file", "ready")
 	p.ready()
 	found := readyFile(t, filepath.Join(dir, "ready"))
@@ -260,6 +266,18 @@ func TestTLS(t *testing.T) {
 		})
 	}
 	api := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}}
+	metrics, err := api.Get("https://" + found["METRICSS"] + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(metrics.Body)
+	metrics.Body.Close()
+	if err != nil || metrics.StatusCode != http.StatusOK || !strings.Contains(string(page), "\nrabbitmq_identity_info{") || found["METRICS"] != "" {
+		t.Errorf("metrics over TLS: %s, %v, listeners %v", metrics.Status, err, found)
+	}
+	if _, err := http.Get("http://" + found["METRICSS"] + "/metrics"); err == nil {
+		t.Error("metrics are there without TLS")
+	}
 	for path, want := range map[string]int{
 		"overview": http.StatusOK, "health/checks/certificate-expiration/0/days": http.StatusOK,
 		"health/checks/certificate-expiration/1/days": http.StatusServiceUnavailable, // it ends in an hour

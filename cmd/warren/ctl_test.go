@@ -32,6 +32,7 @@ func newImage(t *testing.T, env ...string) *image {
 		"PATH=" + i.dir + ":" + os.Getenv("PATH"), "HOME=" + i.dir, "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0", "RABBITMQ_MNESIA_BASE=" + filepath.Join(i.dir, "data"),
 		"RABBITMQ_CONFIG_FILES=" + filepath.Join(i.dir, "conf.d"), "RABBITMQ_CONFIG_FILE=" + filepath.Join(i.dir, "rabbitmq"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(i.dir, "enabled_plugins"), "WARREN_MANAGEMENT_LISTEN=127.0.0.1:0",
+		"WARREN_METRICS_LISTEN=127.0.0.1:0", "RABBITMQ_CONF_ENV_FILE=" + filepath.Join(i.dir, "rabbitmq-env.conf"),
 	}, env...)
 	return i
 }

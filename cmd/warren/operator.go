@@ -108,6 +108,10 @@ func (o *operator) handler() http.Handler {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	mux.HandleFunc("POST /control/log-level", o.setLogLevel)
+	mux.HandleFunc("POST /control/suspend-listeners", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.server.broker.SuspendListeners()) })
+	mux.HandleFunc("POST /control/resume-listeners", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, o.server.broker.ResumeListeners(r.Context()))
+	})
 	mux.HandleFunc("POST /control/override", o.override)
 	mux.HandleFunc("POST /control/backup", o.backup)
 	mux.HandleFunc("GET /control/settings", func(w http.ResponseWriter, _ *http.Request) {
@@ -135,13 +139,18 @@ func (o *operator) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = o.server.journal.setLevel(wish.Area, wish.Level)
 	}
-	if err != nil {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "bad_request", "reason": err.Error()}) // as above
+	answer(w, err)
+}
+
+// answer says that something is done, or why not.
+func answer(w http.ResponseWriter, err error) {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": "bad_request", "reason": err.Error()}) // whoever asked may be gone
 }
 
 // setLevel changes the level of an area, by the names that settings have.

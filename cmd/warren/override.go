@@ -80,11 +80,5 @@ func (o *operator) override(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = o.server.override(wishes)
 	}
-	if err != nil {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "bad_request", "reason": err.Error()}) // whoever asked may be gone
-		return
-	}
-	w.WriteHeader(http.StatusAccepted)
+	answer(w, err)
 }

@@ -153,5 +153,4 @@ var elsewhere = map[string]string{
 	"forget_cluster_node": "clusters are not there yet", "force_boot": "clusters are not there yet",
 	"set_channel_interceptor_priorities": "there are no interceptors", "encode": "there is no advanced.config",
 	"decode": "there is no advanced.config", "encrypt_conf_value": "there is no advanced.config", "decrypt_conf_value": "there is no advanced.config",
-	"suspend_listeners": "maintenance mode is not there yet", "resume_listeners": "maintenance mode is not there yet",
 }
