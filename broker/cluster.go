@@ -16,34 +16,48 @@ import (
 type Cluster struct {
 	// Peers carries what brokers say to each other; what comes from another node goes to Broker.Receive.
 	Peers link.Peers
-	// Groups are the groups for durable queues, and the nodes that hold each. Broker.Arrange changes them.
-	Groups map[uint64][]uint64
+	// Groups are the groups for durable queues, and where they are. Broker.Arrange changes them.
+	Groups map[uint64]Placement
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
 	Leader func(group uint64) uint64
 }
 
-// Layout is which nodes hold which groups.
-type Layout struct {
-	members map[uint64][]uint64
-	ids     []uint64 // in order
+// Placement is where a group is.
+type Placement struct {
+	Members []uint64 // the nodes that are to hold it
+	First   []uint64 // those it began with
 }
 
-func newLayout(members map[uint64][]uint64) *Layout {
-	return &Layout{members: maps.Clone(members), ids: slices.Sorted(maps.Keys(members))}
+// layout is where all groups are. It is not changed.
+type layout struct {
+	groups map[uint64]Placement
+	ids    []uint64 // in order
 }
 
-func (l *Layout) holds(id, node uint64) bool { return slices.Contains(l.members[id], node) }
+func newLayout(groups map[uint64]Placement) *layout {
+	return &layout{groups: maps.Clone(groups), ids: slices.Sorted(maps.Keys(groups))}
+}
+
+func (l *layout) holds(id, node uint64) bool { return slices.Contains(l.groups[id].Members, node) }
+
+// begins is whom a group is opened with on a node: those it began with, or nobody if the node joins it.
+func (l *layout) begins(id, node uint64) []uint64 {
+	if first := l.groups[id].First; slices.Contains(first, node) {
+		return first
+	}
+	return nil
+}
 
 // layout is the groups that the broker begins with.
-func (c *Config) layout() *Layout {
+func (c *Config) layout() *layout {
 	if c.Cluster != nil {
 		return newLayout(c.Cluster.Groups)
 	}
-	members := map[uint64][]uint64{}
+	groups := map[uint64]Placement{}
 	for i := range uint64(c.Groups) {
-		members[i+1] = []uint64{c.Node}
+		groups[i+1] = Placement{Members: []uint64{c.Node}, First: []uint64{c.Node}}
 	}
-	return newLayout(members)
+	return newLayout(groups)
 }
 
 // membersOf gives the nodes that hold a group. One for queues that do not last is on the node in its number.
@@ -51,7 +65,7 @@ func (g *groups) membersOf(id uint64) []uint64 {
 	if id >= transientBase {
 		return []uint64{(id &^ transientBase) >> 16}
 	}
-	return g.layout.Load().members[id]
+	return g.layout.Load().groups[id].Members
 }
 
 // leads tells whether a group can be asked here.
@@ -69,7 +83,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	links := link.New(link.Env{
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
 		Leader: leader, Revision: func() int64 { return b.editor.Catalog().Revision }, Answer: answerCounts, Ended: b.sessionEnded,
-		Stopped: b.groups.stopped, Logger: b.config.area("queue"),
+		Leads: b.groups.led, Logger: b.config.area("queue"),
 	})
 	return links
 }
@@ -83,25 +97,41 @@ func (b *Broker) Found(node uint64) { b.groups.links.Found(node) }
 // Lost tells that what was sent to a node may not have arrived.
 func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
 
-// Down tells that a node is gone, with all its sessions.
-func (b *Broker) Down(node uint64) {
-	var command queue.Batch
-	command.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
+// Alive tells which nodes live. What sessions of others hold in the groups that are led here goes back.
+func (b *Broker) Alive(nodes map[uint64]bool) {
+	b.groups.alive.Store(&nodes)
 	for _, g := range b.groups.list() {
-		if err := g.Propose(oplog.Batch{Data: command.Bytes()}); err != nil {
-			b.config.Logger.Warn().Err(err).Uint64("group", g.ID).Uint64("node", node).Msg("the sessions of a node that is gone still hold messages")
-		}
+		b.groups.bury(g)
 	}
 }
 
+// bury ends the sessions of nodes that do not live, as soon as the group can be asked.
+func (g *groups) bury(of *group.Group) {
+	_ = of.Ask(func(s *queue.Set) { // a closed log has no sessions
+		var b queue.Batch
+		alive := g.alive.Load()
+		for _, node := range s.Nodes() {
+			if alive != nil && !(*alive)[node] && node != g.node {
+				b.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
+			}
+		}
+		if b.Len() == 0 {
+			return
+		}
+		if err := of.Propose(oplog.Batch{Data: b.Bytes()}); err != nil {
+			g.start.logger.Debug().Err(err).Uint64("group", of.ID).Msg("the sessions of a node that is gone are left to the next leader")
+		}
+	})
+}
+
 // Arrange tells which nodes hold which groups now. Groups that are to have a member here and have none are opened.
-func (b *Broker) Arrange(members map[uint64][]uint64) error {
+func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	g := &b.groups
-	layout := newLayout(members)
+	layout := newLayout(groups)
 	g.layout.Store(layout)
 	for _, id := range layout.ids {
 		if layout.holds(id, g.node) && g.at(id) == nil && g.damaged[id] == nil {
-			if err := g.openOne(id, g.start.durable, layout.members[id]); err != nil {
+			if err := g.openOne(id, g.start.durable, layout.begins(id, g.node)); err != nil {
 				return err
 			}
 		}
@@ -118,13 +148,17 @@ func (b *Broker) sessionEnded(key queue.SessionKey) {
 	})
 }
 
-// stopped ends what a group does only where it is led.
-func (g *groups) stopped(id uint64) {
+// led begins or ends what a group does only where it is led.
+func (g *groups) led(of *group.Group, leading bool) {
+	if leading {
+		g.bury(of)
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.forwarders[id]; f != nil {
+	if f := g.forwarders[of.ID]; f != nil {
 		f.Close()
-		delete(g.forwarders, id)
+		delete(g.forwarders, of.ID)
 	}
 }
 

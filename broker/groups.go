@@ -20,12 +20,13 @@ import (
 
 // groups is the groups of this node, and the way to those of others.
 type groups struct {
-	layout    atomic.Pointer[Layout] // of the groups for durable queues
+	layout    atomic.Pointer[layout] // of the groups for durable queues
 	transient int
 	node      uint64
 	open      atomic.Pointer[map[uint64]*group.Group]
 	damaged   map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
 	links     *link.Links      // nil: there are no other nodes
+	alive     atomic.Pointer[map[uint64]bool]
 	start     opening
 
 	env        *forward.Env
@@ -76,7 +77,7 @@ func (g *groups) begin(o opening) error {
 	layout := g.layout.Load()
 	for _, id := range layout.ids {
 		if layout.holds(id, g.node) {
-			if err := g.openOne(id, o.durable, layout.members[id]); err != nil {
+			if err := g.openOne(id, o.durable, layout.begins(id, g.node)); err != nil {
 				return err
 			}
 		}

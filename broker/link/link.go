@@ -47,9 +47,9 @@ type Env struct {
 	Answer func(g *group.Group, question []byte, done func(said []byte, ok bool))
 	// Ended tells that the groups no longer know a session of this node.
 	Ended func(key queue.SessionKey)
-	// Stopped tells that a group is no longer led here.
-	Stopped func(id uint64)
-	Logger  zerolog.Logger
+	// Leads tells, on its goroutine, that a group begins or ceases to be led here.
+	Leads  func(g *group.Group, leading bool)
+	Logger zerolog.Logger
 }
 
 // Links is the routes of a node to all groups, and the guests of its groups. It is safe for concurrent use.
@@ -132,9 +132,7 @@ func (l *Links) Room(id uint64, to queue.SessionKey, w group.Waker) (room, elsew
 // Leads implements group.Gate.
 func (l *Links) Leads(g *group.Group, leading bool) {
 	l.guests.lead(g.ID, leading)
-	if !leading {
-		l.Stopped(g.ID)
-	}
+	l.Env.Leads(g, leading)
 	if r := l.known(g.ID); r != nil {
 		r.leads(leading)
 	}

@@ -74,7 +74,7 @@ func newWorld(t *testing.T) *world {
 			Members:  func(uint64) []uint64 { return members },
 			Leader:   func(uint64) uint64 { return w.log.leads() },
 			Revision: func() int64 { return w.editor.Catalog().Revision },
-			Stopped:  func(uint64) {},
+			Leads:    func(*group.Group, bool) {},
 			Ended:    func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
 			Logger:   zerolog.Nop(),
 		})

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"maps"
 	"math/bits"
+	"slices"
 	"sort"
 
 	"github.com/warrenmq/warren/broker/ledger"
@@ -13,6 +15,17 @@ func (s *Set) Last(key SessionKey) uint64 {
 		return ses.last
 	}
 	return 0
+}
+
+// Nodes gives the nodes that have sessions here, in order.
+func (s *Set) Nodes() []uint64 {
+	nodes := map[uint64]bool{}
+	for key := range s.sessions {
+		if key.Node != Forwarders {
+			nodes[key.Node] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(nodes))
 }
 
 // Resume says again what a session has not seen: it has lost its leader, or the way to it. seen is the consumers it knows

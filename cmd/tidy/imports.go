@@ -40,7 +40,7 @@ var rooms = []room{
 	{"cluster/raftlog", "store/keys store/oplog store store/entries cluster/transport", "net"},
 	{"cluster/etcdmeta", "store/meta", ""},
 	{"cluster/membership", "store/meta", "net"},
-	{"cluster/placement", "store/oplog store/meta cluster/membership", "net"},
+	{"cluster/placement", "store/oplog store/meta cluster/membership cluster/raftlog", "net"},
 
 	{"broker/message", "protocol", world},
 	{"broker/ledger", "", world + " " + chance},

@@ -1,0 +1,259 @@
+// Package membership owns which nodes a cluster has, which of them live, and which groups they hold, as all of them see it.
+//
+//  1. Join gives a node its number, once for its identity, and shows it as alive under the node's lease.
+//  2. What changes is told to everybody as a View.
+//  3. What should change is written with Place, guarded by the revision it was decided on.
+//
+// Keys in the metadata store: known/UUID and name/NUMBER for nodes that belong to the cluster, alive/NUMBER for those that
+// live, group/NUMBER for groups, controller for the node that decides.
+package membership
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// Node is a node of the cluster.
+type Node struct {
+	ID      uint64 `json:"id"`
+	UUID    string `json:"uuid"` // its data directory was born with it
+	Name    string `json:"name"`
+	Address string `json:"address"` // where it listens for other nodes
+	Zone    string `json:"zone,omitempty"`
+	Backend bool   `json:"backend"` // it holds groups
+}
+
+// Group is a group for durable queues.
+type Group struct {
+	Members []uint64 `json:"members"` // the nodes that are to hold it
+	First   []uint64 `json:"first"`   // those it began with
+}
+
+// View is the cluster at one moment. It is not changed.
+type View struct {
+	Nodes      map[uint64]Node // that belong to the cluster
+	Alive      map[uint64]bool
+	Groups     map[uint64]Group
+	Controller uint64 // the node that decides; 0: none
+
+	revisions map[string]int64
+}
+
+// Registry follows the cluster. It is safe for concurrent use.
+type Registry struct {
+	store meta.Store
+
+	mu        sync.Mutex
+	pairs     map[string]meta.KV
+	listeners []func(*View)
+	view      *View
+}
+
+// Keys.
+const (
+	knownPrefix   = "known/"
+	alivePrefix   = "alive/"
+	groupPrefix   = "group/"
+	controllerKey = "controller"
+)
+
+// maxNode is the highest number of a node: it is part of the numbers of its own groups.
+const maxNode = 1<<32 - 1
+
+// Open reads the cluster and follows it.
+func Open(ctx context.Context, store meta.Store) (*Registry, error) {
+	r := &Registry{store: store, pairs: map[string]meta.KV{}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pairs, _, err := store.Load(ctx, r.changed)
+	if err != nil {
+		return nil, err
+	}
+	for _, kv := range pairs {
+		r.pairs[kv.Key] = kv
+	}
+	r.view, err = r.read()
+	return r, err
+}
+
+// changed takes an event of the store.
+func (r *Registry) changed(e meta.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, kv := range e.Changes {
+		if kv.Value == nil {
+			delete(r.pairs, kv.Key)
+			continue
+		}
+		r.pairs[kv.Key] = kv
+	}
+	view, err := r.read()
+	if err != nil {
+		return // somebody has written what nobody can read: the view stays
+	}
+	r.view = view
+	for _, f := range r.listeners {
+		f(view)
+	}
+}
+
+func (r *Registry) read() (*View, error) {
+	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
+	for key, kv := range r.pairs {
+		v.revisions[key] = kv.Revision
+		if err := v.take(key, kv.Value); err != nil {
+			return nil, fmt.Errorf("%s in the metadata: %w", key, err)
+		}
+	}
+	return v, nil
+}
+
+func (v *View) take(key string, value []byte) error {
+	prefix, rest, _ := strings.Cut(key, "/")
+	switch prefix + "/" {
+	case knownPrefix, alivePrefix:
+		var n Node
+		if err := json.Unmarshal(value, &n); err != nil {
+			return err
+		}
+		if prefix+"/" == alivePrefix {
+			v.Alive[n.ID] = true
+		}
+		if old, ok := v.Nodes[n.ID]; !ok || prefix+"/" == alivePrefix || old.Address == "" {
+			v.Nodes[n.ID] = n
+		}
+	case groupPrefix:
+		id, err := strconv.ParseUint(rest, 10, 64)
+		if err != nil {
+			return err
+		}
+		var g Group
+		if err := json.Unmarshal(value, &g); err != nil {
+			return err
+		}
+		v.Groups[id] = g
+	case controllerKey + "/":
+		id, err := strconv.ParseUint(string(value), 10, 64)
+		v.Controller = id
+		return err
+	}
+	return nil
+}
+
+// View is the cluster as of now.
+func (r *Registry) View() *View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.view
+}
+
+// Listen has f called with every View from now on, one at a time, and with the one of now first. f must not wait for the
+// Registry.
+func (r *Registry) Listen(f func(*View)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners = append(r.listeners, f)
+	f(r.view)
+}
+
+// Join makes a node one of the cluster, and gives it with its number. A UUID that belongs to it keeps its number.
+func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
+	for {
+		v := r.View()
+		n.ID = v.numberFor(n.UUID)
+		if n.ID > maxNode {
+			return n, fmt.Errorf("node number %d is too high", n.ID)
+		}
+		value, err := json.Marshal(n)
+		if err != nil {
+			return n, err
+		}
+		key := knownPrefix + n.UUID
+		t := meta.Txn{
+			Guards: []meta.Guard{{Key: key, Revision: v.revisions[key]}, {Key: nameKey(n.ID), Revision: v.revisions[nameKey(n.ID)]}},
+			Ops:    []meta.Op{{Key: key, Value: value}, {Key: nameKey(n.ID), Value: []byte(n.UUID)}},
+		}
+		if _, err = r.store.Commit(ctx, t, nil); !errors.Is(err, meta.ErrConflict) {
+			return n, err
+		}
+	}
+}
+
+func nameKey(id uint64) string { return "name/" + strconv.FormatUint(id, 10) }
+
+// numberFor gives the number of an identity, the next free one if it has none.
+func (v *View) numberFor(uuid string) uint64 {
+	highest := uint64(0)
+	for key := range v.revisions {
+		if rest, ok := strings.CutPrefix(key, "name/"); ok { // never given again
+			if id, err := strconv.ParseUint(rest, 10, 64); err == nil {
+				highest = max(highest, id)
+			}
+		}
+	}
+	for id, n := range v.Nodes {
+		if n.UUID == uuid {
+			return id
+		}
+	}
+	return highest + 1
+}
+
+// Live shows a node as alive for as long as its lease holds. It is called again when the lease was lost.
+func (r *Registry) Live(ctx context.Context, n Node) error {
+	value, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	_, err = r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{
+		Key: alivePrefix + strconv.FormatUint(n.ID, 10), Value: value, Ephemeral: true,
+	}}}, nil)
+	return err
+}
+
+// Forget takes a node out of the cluster for good.
+func (r *Registry) Forget(ctx context.Context, id uint64) error {
+	n, ok := r.View().Nodes[id]
+	if !ok {
+		return fmt.Errorf("there is no node %d", id)
+	}
+	_, err := r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{Key: knownPrefix + n.UUID, Delete: true}}}, nil)
+	return err
+}
+
+// Control makes the node the one that decides, if there is none. It goes with the node's lease.
+func (r *Registry) Control(ctx context.Context, id uint64) error {
+	_, err := r.store.Commit(ctx, meta.Txn{
+		Guards: []meta.Guard{{Key: controllerKey}},
+		Ops:    []meta.Op{{Key: controllerKey, Value: strconv.AppendUint(nil, id, 10), Ephemeral: true}},
+	}, nil)
+	if errors.Is(err, meta.ErrConflict) {
+		return nil // somebody else does
+	}
+	return err
+}
+
+// Place writes groups, each guarded by what v knows of it. The error is meta.ErrConflict if v is too old.
+func (r *Registry) Place(ctx context.Context, v *View, groups map[uint64]Group) error {
+	var t meta.Txn
+	for _, id := range slices.Sorted(maps.Keys(groups)) {
+		key := groupPrefix + strconv.FormatUint(id, 10)
+		value, err := json.Marshal(groups[id])
+		if err != nil {
+			return err
+		}
+		t.Guards = append(t.Guards, meta.Guard{Key: key, Revision: v.revisions[key]})
+		t.Ops = append(t.Ops, meta.Op{Key: key, Value: value})
+	}
+	_, err := r.store.Commit(ctx, t, nil)
+	return err
+}

@@ -1,0 +1,123 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/warrenmq/warren/cluster/membership"
+	"github.com/warrenmq/warren/cluster/raftlog"
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// Host is what the Controller carries out on this node: cluster/raftlog.Host.
+type Host interface {
+	Reach(group uint64, wish []uint64) error
+	Transfer(group, to uint64) error
+	Status() []raftlog.Status
+}
+
+// Controller keeps a node in the cluster, and the cluster in order. On the one node that decides it places groups; on every
+// node it leads the groups that are led there towards their place.
+type Controller struct {
+	Registry *membership.Registry
+	Self     membership.Node
+	Host     Host
+	Wishes   Wishes
+	Logger   zerolog.Logger
+
+	news chan struct{}
+}
+
+// every is how often the Controller looks though it has heard nothing.
+const every = time.Second
+
+// attempt bounds what it asks of the metadata store.
+const attempt = 5 * time.Second
+
+// Run looks after the cluster until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	c.news = make(chan struct{}, 1)
+	c.Registry.Listen(func(*membership.View) {
+		select {
+		case c.news <- struct{}{}:
+		default:
+		}
+	})
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		c.Step(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.news:
+		case <-ticker.C:
+		}
+	}
+}
+
+// Step does what is to be done now.
+func (c *Controller) Step(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	v := c.Registry.View()
+	if err := c.decide(ctx, v); err != nil && !errors.Is(err, meta.ErrConflict) && ctx.Err() == nil {
+		c.Logger.Warn().Err(err).Msg("the cluster's metadata cannot be changed")
+	}
+	c.carryOut(v)
+}
+
+// decide shows that the node lives, and places groups if that is its part.
+func (c *Controller) decide(ctx context.Context, v *membership.View) error {
+	if !v.Alive[c.Self.ID] {
+		return c.Registry.Live(ctx, c.Self)
+	}
+	if v.Controller == 0 {
+		return c.Registry.Control(ctx, c.Self.ID)
+	}
+	if v.Controller != c.Self.ID {
+		return nil
+	}
+	changed := Assign(v, c.Wishes)
+	if len(changed) == 0 {
+		return nil
+	}
+	c.Logger.Info().Int("groups", len(changed)).Msg("placing groups")
+	return c.Registry.Place(ctx, v, changed)
+}
+
+// carryOut moves the groups of this node towards their place: their members, then their leaders, one at a time.
+func (c *Controller) carryOut(v *membership.View) {
+	moved := false
+	for _, s := range c.Host.Status() {
+		g, ok := v.Groups[s.Group]
+		if !ok {
+			continue
+		}
+		if err := c.Host.Reach(s.Group, g.Members); err != nil {
+			c.Logger.Debug().Err(err).Uint64("group", s.Group).Msg("not told where to go")
+		}
+		if s.Leader == c.Self.ID && !moved {
+			moved = c.handOver(v, g, &s)
+		}
+	}
+}
+
+// handOver gives a group to the node that should lead it, if that one has all of it.
+func (c *Controller) handOver(v *membership.View, g membership.Group, s *raftlog.Status) bool {
+	to := Leader(s.Group, g)
+	if to == c.Self.ID || !v.Alive[to] || !slices.Contains(s.Voters, to) {
+		return false
+	}
+	for _, p := range s.Peers {
+		if p.Node == to && p.State == "StateReplicate" && p.Match == s.Last {
+			c.Logger.Info().Uint64("group", s.Group).Uint64("to", to).Msg("handing over the leadership")
+			return c.Host.Transfer(s.Group, to) == nil
+		}
+	}
+	return false
+}

@@ -1,0 +1,297 @@
+// Package clustered owns what makes a broker a node of a cluster: it puts together what the packages under cluster do.
+//
+//  1. Open finds out who this node is, joins the cluster in etcd, listens for other nodes, and opens the logs of groups.
+//  2. Configure tells a broker's Config of all that; Serve connects the running broker, and keeps the node in its place.
+//  3. Close leaves in the other order. The broker is closed between Close and the store.
+package clustered
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/cluster/etcdmeta"
+	"github.com/warrenmq/warren/cluster/membership"
+	"github.com/warrenmq/warren/cluster/placement"
+	"github.com/warrenmq/warren/cluster/raftlog"
+	"github.com/warrenmq/warren/cluster/transport"
+)
+
+// Options say how the node takes part.
+type Options struct {
+	Dir       string   // data directory
+	Name      string   // of the node
+	Zone      string   // what may fail together
+	Listen    string   // for other nodes
+	Advertise string   // where other nodes reach it. Default: where it listens
+	Endpoints []string // of etcd
+	Prefix    string   // of all keys in etcd
+	// Embed is a member of etcd in this process; nil: there is none.
+	Embed *etcdmeta.EmbedOptions
+	TLS   *tls.Config // nil: in the clear
+	// Lease is how long the node counts as alive when nothing is heard of it. Default 10 s.
+	Lease  time.Duration
+	Logs   raftlog.Options // but for what Node itself knows
+	Logger zerolog.Logger
+}
+
+// Node is this process in its cluster.
+type Node struct {
+	Options
+	Self     membership.Node
+	etcd     *etcdmeta.Embedded
+	client   *clientv3.Client
+	metadata *etcdmeta.Store
+	registry *membership.Registry
+	network  *transport.Transport
+	host     *raftlog.Host
+	broker   atomic.Pointer[broker.Broker]
+
+	stop context.CancelFunc
+	runs sync.WaitGroup
+	undo []func() error
+}
+
+// Open joins the cluster. ctx bounds the opening.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	n := &Node{Options: o}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) error {
+	uuid, err := identity(n.Dir)
+	if err != nil {
+		return err
+	}
+	if err := n.openEtcd(ctx); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", n.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for other nodes: %w", err)
+	}
+	if n.Advertise == "" {
+		n.Advertise = l.Addr().String()
+	}
+	n.Self, err = n.registry.Join(ctx, membership.Node{
+		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())
+	}
+	n.network = transport.New(transport.Options{
+		Node: n.Self.ID, Cluster: n.Prefix, Handler: handler{n}, TLS: n.TLS, Logger: n.Logger,
+	})
+	logs := n.Logs
+	logs.Node, logs.Network = n.Self.ID, network{n.network}
+	n.host = raftlog.NewHost(logs)
+	n.undo = append(n.undo, n.host.Close, func() error { n.network.Close(); return nil })
+	n.network.Listen(l)
+	n.registry.Listen(n.meet)
+	return n.control(ctx)
+}
+
+// openEtcd connects to the metadata, in this process or elsewhere.
+func (n *Node) openEtcd(ctx context.Context) (err error) {
+	if n.Embed != nil {
+		if n.etcd, err = etcdmeta.Embed(ctx, *n.Embed); err != nil {
+			return err
+		}
+		n.undo = append(n.undo, func() error { n.etcd.Close(); return nil })
+	}
+	n.client, err = etcdmeta.Dial(clientv3.Config{
+		Endpoints: n.Endpoints, TLS: n.TLS, DialTimeout: 5 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	n.undo = append(n.undo, n.client.Close)
+	metadata, err := n.openPart(ctx, "meta/")
+	if err != nil {
+		return err
+	}
+	n.metadata = metadata
+	members, err := n.openPart(ctx, "cluster/")
+	if err != nil {
+		return err
+	}
+	n.undo = append(n.undo, members.Close)
+	n.registry, err = membership.Open(ctx, members)
+	return err
+}
+
+func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, error) {
+	o := etcdmeta.Options{Client: n.client, Prefix: n.Prefix + part, TTL: n.Lease, Logger: n.Logger}
+	if n.Embed != nil {
+		o.MaxOps = etcdmeta.EmbeddedMaxOps
+	}
+	return etcdmeta.Open(ctx, o)
+}
+
+// control starts what keeps the node in its place, and waits until there are groups.
+func (n *Node) control(ctx context.Context) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop = stop
+	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger}
+	some := make(chan struct{})
+	var once sync.Once
+	n.registry.Listen(func(v *membership.View) {
+		if len(v.Groups) > 0 && v.Alive[n.Self.ID] {
+			once.Do(func() { close(some) })
+		}
+	})
+	n.runs.Go(func() { c.Run(running) })
+	select {
+	case <-some:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the cluster's groups: %w", ctx.Err())
+	}
+}
+
+// meet connects to the nodes there are, and tells the broker where groups are and who lives.
+func (n *Node) meet(v *membership.View) {
+	for id, node := range v.Nodes {
+		if id != n.Self.ID {
+			n.network.Peer(id, node.Address)
+		}
+	}
+	if b := n.broker.Load(); b != nil {
+		if err := b.Arrange(layout(v)); err != nil {
+			n.Logger.Error().Err(err).Msg("a group cannot be opened")
+		}
+		b.Alive(v.Alive)
+	}
+}
+
+func layout(v *membership.View) map[uint64]broker.Placement {
+	groups := map[uint64]broker.Placement{}
+	for id, g := range v.Groups {
+		groups[id] = broker.Placement{Members: g.Members, First: g.First}
+	}
+	return groups
+}
+
+// Configure tells a Config of the cluster.
+func (n *Node) Configure(c *broker.Config) {
+	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
+	c.Cluster = &broker.Cluster{
+		Peers: calls{n.network}, Groups: layout(n.registry.View()),
+		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
+	}
+}
+
+// Host is the logs of the node's groups.
+func (n *Node) Host() *raftlog.Host { return n.host }
+
+// Serve connects the broker, which must be running.
+func (n *Node) Serve(b *broker.Broker) {
+	n.broker.Store(b)
+	n.meet(n.registry.View())
+	for id := range n.registry.View().Nodes {
+		if id != n.Self.ID {
+			b.Found(id)
+		}
+	}
+}
+
+// Close leaves the cluster until the next start.
+func (n *Node) Close() (err error) {
+	n.broker.Store(nil)
+	if n.stop != nil {
+		n.stop()
+	}
+	n.runs.Wait()
+	for i := len(n.undo) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.undo[i]())
+	}
+	n.undo = nil
+	return err
+}
+
+// identity is what the data directory was born with.
+func identity(dir string) (string, error) {
+	file := filepath.Join(dir, "node-id")
+	data, err := os.ReadFile(file) //nolint:gosec // the operator names the directory
+	if err == nil && strings.TrimSpace(string(data)) != "" {
+		return strings.TrimSpace(string(data)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	uuid := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return uuid, os.WriteFile(file, []byte(uuid+"\n"), 0o600)
+}
+
+// handler gives what other nodes send to whom it is for.
+type handler struct{ *Node }
+
+// Receive implements transport.Handler.
+func (h handler) Receive(from uint64, lane transport.Lane, data []byte) {
+	if lane == transport.Raft {
+		h.host.Receive(from, data)
+		return
+	}
+	if b := h.broker.Load(); b != nil {
+		b.Receive(from, data)
+	}
+}
+
+// Found implements transport.Handler.
+func (h handler) Found(peer uint64, lane transport.Lane) {
+	if b := h.broker.Load(); b != nil && lane == transport.Calls {
+		b.Found(peer)
+	}
+}
+
+// Lost implements transport.Handler.
+func (h handler) Lost(peer uint64, lane transport.Lane) {
+	if lane == transport.Raft {
+		h.host.Lost(peer)
+		return
+	}
+	if b := h.broker.Load(); b != nil {
+		b.Lost(peer)
+	}
+}
+
+// Stream implements transport.Handler.
+func (h handler) Stream(from uint64, r io.Reader) error { return h.host.ReceiveStream(from, r) }
+
+// network is the transport as raftlog sees it.
+type network struct{ *transport.Transport }
+
+// Send implements raftlog.Network. What is lost is sent again.
+func (n network) Send(to uint64, data []byte) { _ = n.Transport.Send(to, transport.Raft, data) }
+
+// calls is the transport as the broker sees it.
+type calls struct{ *transport.Transport }
+
+// Send implements link.Peers.
+func (c calls) Send(node uint64, data []byte) error {
+	return c.Transport.Send(node, transport.Calls, data)
+}
