@@ -83,7 +83,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	links := link.New(link.Env{
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
 		Leader: leader, Revision: func() int64 { return b.editor.Catalog().Revision }, Answer: answerCounts, Ended: b.sessionEnded,
-		Leads: b.groups.led, Logger: b.config.area("queue"),
+		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links
 }
@@ -146,6 +146,18 @@ func (b *Broker) sessionEnded(key queue.SessionKey) {
 			s.Abort()
 		}
 	})
+}
+
+// others gives the other nodes that live.
+func (g *groups) others() (list []uint64) {
+	if alive := g.alive.Load(); alive != nil {
+		for node := range *alive {
+			if node != g.node {
+				list = append(list, node)
+			}
+		}
+	}
+	return list
 }
 
 // led begins or ends what a group does only where it is led.

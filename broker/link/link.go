@@ -41,6 +41,8 @@ type Env struct {
 	Members func(id uint64) []uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
 	Leader func(id uint64) uint64
+	// Nodes gives the other nodes that live.
+	Nodes func() []uint64
 	// Revision gives the revision of this node's Catalog.
 	Revision func() int64
 	// Answer says something about a group that is led here to who asked; ok is false if it no longer is.
@@ -132,6 +134,11 @@ func (l *Links) Room(id uint64, to queue.SessionKey, w group.Waker) (room, elsew
 // Leads implements group.Gate.
 func (l *Links) Leads(g *group.Group, leading bool) {
 	l.guests.lead(g.ID, leading)
+	if leading {
+		for _, node := range l.Nodes() {
+			_ = l.Peers.Send(node, uvarints([]byte{kindLeads}, g.ID)) // who does not hear of it asks
+		}
+	}
 	l.Env.Leads(g, leading)
 	if r := l.known(g.ID); r != nil {
 		r.leads(leading)

@@ -73,6 +73,7 @@ func newWorld(t *testing.T) *world {
 			Local:    func(uint64) *group.Group { return w.groups[node] },
 			Members:  func(uint64) []uint64 { return members },
 			Leader:   func(uint64) uint64 { return w.log.leads() },
+			Nodes:    func() []uint64 { return []uint64{1, 2, 3, 4} },
 			Revision: func() int64 { return w.editor.Catalog().Revision },
 			Leads:    func(*group.Group, bool) {},
 			Ended:    func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },

@@ -44,6 +44,10 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 			return errMessage
 		}
 		l.guests.took(from, m)
+	case kindLeads:
+		if route := l.known(r.number()); route != nil && !r.bad {
+			route.moved(from)
+		}
 	case kindAgain:
 		for _, route := range l.all() {
 			route.lost(from)

@@ -115,6 +115,20 @@ func (r *route) leads(leading bool) {
 	r.tell()
 }
 
+// moved is told when another node begins to lead the group.
+func (r *route) moved(to uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leader == to && r.ready {
+		return
+	}
+	r.hint = to
+	if r.ready {
+		r.detach()
+	}
+	r.tell()
+}
+
 // refused is told when a leader that was asked does not lead, or no longer.
 func (r *route) refused(from, epoch, hint uint64) {
 	r.mu.Lock()

@@ -18,6 +18,7 @@ import (
 //	propose   group, epoch, revision of the metadata, node, session, number, batch
 //	events    group, epoch, node, session; events
 //	took      group, epoch, node, session, octets
+//	leads     group: who sends this leads it now
 //	again     nothing: something sent before may be missing
 //	call      number, group, what is asked
 //	answer    number, 1 or 0 if it does not lead, what is answered
@@ -30,6 +31,7 @@ const (
 	kindEvents
 	kindTook
 	kindAgain
+	kindLeads
 	kindCall
 	kindAnswer
 )

@@ -47,6 +47,22 @@ var nodeSettings = []Setting{
 	{Name: "node_name", Default: "warren@localhost", Also: []string{"RABBITMQ_NODENAME"}, Text: "what the node is called"},
 	{Name: "cluster_name", Text: "what clients are told the cluster is called; without it the node's name"},
 
+	// The cluster.
+	{Name: "cluster_listen", Kind: Address, Text: "address for other nodes; without it the node is alone"},
+	{Name: "cluster_address", Text: "where other nodes reach it; without it cluster_listen"},
+	{Name: "cluster_insecure", Kind: Boolean, Default: "false", Text: "nodes may talk in the clear where others could listen"},
+	{Name: "cluster_tls.cacertfile", Text: "PEM file of the authority whose certificates make a node one of the cluster"},
+	{Name: "cluster_tls.certfile", Text: "PEM file of this node's certificate"},
+	{Name: "cluster_tls.keyfile", Text: "PEM file of its private key"},
+	{Name: "cluster_lease", Kind: Duration, Default: "10s", Text: "how long a node counts as alive when nothing is heard of it"},
+	{Name: "zone", Text: "what fails together with this node: groups are spread over zones"},
+	{Name: "etcd_endpoints", Kind: Words, Text: "URLs of etcd; without any the embedded member's"},
+	{Name: "etcd_prefix", Default: "/warren/", Text: "what the cluster's keys in etcd begin with"},
+	{Name: "etcd_embed", Kind: Boolean, Default: "false", Text: "run a member of etcd in this process"},
+	{Name: "etcd_listen", Kind: Address, Default: "127.0.0.1:2379", Text: "address of the embedded member for clients"},
+	{Name: "etcd_peer_listen", Kind: Address, Default: "127.0.0.1:2380", Text: "address of the embedded member for other members"},
+	{Name: "etcd_members", Text: "the first members of the embedded etcd, as NAME=PEER_URL between commas, the same for all; without it this one alone"},
+
 	// Listeners, by RabbitMQ's keys.
 	{Name: "listeners.tcp.$name", Kind: Address, Text: "an address for AMQP; a port alone is on all interfaces"},
 	{Name: "listeners.tcp", Kind: Choice, Choices: []string{"none"}, Text: "none: no AMQP without TLS"},

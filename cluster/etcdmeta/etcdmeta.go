@@ -82,6 +82,9 @@ func (s *Store) Load(_ context.Context, watch func(meta.Event)) ([]meta.KV, int6
 	return pairs, revision, nil
 }
 
+// Reached calls do, which must not block or call the Store, once this node's watch has told everything up to revision.
+func (s *Store) Reached(revision int64, do func()) { s.mirror.reached(revision, do) }
+
 // Close gives the node's lease back, so that what is ephemeral goes at once, and ends the watch.
 func (s *Store) Close() error {
 	if s.ctx.Err() != nil {

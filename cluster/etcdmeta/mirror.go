@@ -15,6 +15,13 @@ type mirror struct {
 	revision int64 // up to which the watch has told everything
 	watches  []func(meta.Event)
 	told     chan struct{} // closed when the revision rises
+	waiting  []waiting
+}
+
+// waiting is what is to be done once a revision is reached.
+type waiting struct {
+	revision int64
+	do       func()
 }
 
 func (m *mirror) init() { m.pairs, m.told = map[string]meta.KV{}, make(chan struct{}) }
@@ -83,6 +90,27 @@ func (m *mirror) tell(e meta.Event) {
 	}
 	close(m.told)
 	m.told = make(chan struct{})
+	rest := m.waiting[:0]
+	for _, w := range m.waiting {
+		if w.revision <= m.revision {
+			w.do()
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	clear(m.waiting[len(rest):])
+	m.waiting = rest
+}
+
+// reached calls do once the watch has told everything up to revision.
+func (m *mirror) reached(revision int64, do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.revision >= revision {
+		do()
+		return
+	}
+	m.waiting = append(m.waiting, waiting{revision, do})
 }
 
 func (m *mirror) seen() int64 {

@@ -31,6 +31,7 @@ type Lane uint8
 const (
 	Raft Lane = iota
 	Calls
+	Notes // what is short and must not wait behind what queues have to say
 	lanes
 )
 

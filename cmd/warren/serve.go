@@ -19,6 +19,7 @@ import (
 	"github.com/warrenmq/warren/broker/metrics"
 	"github.com/warrenmq/warren/broker/settings"
 	"github.com/warrenmq/warren/cluster/raftlog"
+	"github.com/warrenmq/warren/cmd/warren/internal/clustered"
 	"github.com/warrenmq/warren/store"
 	"github.com/warrenmq/warren/store/metadb"
 )
@@ -30,8 +31,9 @@ type server struct {
 	journal  *journal
 	logger   zerolog.Logger
 	broker   *broker.Broker
-	store    *store.Store   // nil if nothing is kept on disk
-	closeAll []func() error // in the order in which they were opened
+	store    *store.Store    // nil if nothing is kept on disk
+	cluster  *clustered.Node // nil if the node is alone
+	closeAll []func() error  // in the order in which they were opened
 
 	mu     sync.Mutex // guards what follows
 	from   settings.Sources
@@ -142,6 +144,9 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.closeAll = append(s.closeAll, s.broker.Close)
+	if s.cluster != nil {
+		s.cluster.Serve(s.broker)
+	}
 	if err := s.openOperator(controlSocket(s.values)); err != nil {
 		return err
 	}
@@ -288,6 +293,14 @@ func (s *server) openStore(ctx context.Context, dir string, memory uint64, confi
 		Node: config.Node, Store: opened, Clock: config.Clock, Fatal: config.Fatal, Logger: s.journal.Area("ra"),
 	}
 	sizeLog(memory, &logs)
+	if s.values.Text("cluster_listen") != "" {
+		if err := s.openCluster(ctx, dir, logs, config); err != nil {
+			return err
+		}
+		host := s.cluster.Host()
+		config.Storage = func() metrics.Storage { return usage(opened, host) }
+		return nil
+	}
 	host := raftlog.NewHost(logs)
 	s.closeAll = append(s.closeAll, host.Close)
 	config.Meta, config.Log = metadata, host

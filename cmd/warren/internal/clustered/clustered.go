@@ -55,7 +55,7 @@ type Node struct {
 	Self     membership.Node
 	etcd     *etcdmeta.Embedded
 	client   *clientv3.Client
-	metadata *etcdmeta.Store
+	metadata *spread
 	registry *membership.Registry
 	network  *transport.Transport
 	host     *raftlog.Host
@@ -127,7 +127,8 @@ func (n *Node) openEtcd(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.metadata = metadata
+	n.metadata = newSpread(metadata, n)
+	n.undo = append(n.undo, metadata.Close)
 	members, err := n.openPart(ctx, "cluster/")
 	if err != nil {
 		return err
@@ -252,8 +253,12 @@ type handler struct{ *Node }
 
 // Receive implements transport.Handler.
 func (h handler) Receive(from uint64, lane transport.Lane, data []byte) {
-	if lane == transport.Raft {
+	switch lane {
+	case transport.Raft:
 		h.host.Receive(from, data)
+		return
+	case transport.Notes:
+		h.metadata.receive(from, data)
 		return
 	}
 	if b := h.broker.Load(); b != nil {
@@ -272,9 +277,8 @@ func (h handler) Found(peer uint64, lane transport.Lane) {
 func (h handler) Lost(peer uint64, lane transport.Lane) {
 	if lane == transport.Raft {
 		h.host.Lost(peer)
-		return
 	}
-	if b := h.broker.Load(); b != nil {
+	if b := h.broker.Load(); b != nil && lane == transport.Calls {
 		b.Lost(peer)
 	}
 }
