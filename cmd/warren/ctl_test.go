@@ -120,6 +120,9 @@ func TestTheImagesConventions(t *testing.T) {
 			t.Errorf("%s says %q", c[0], out)
 		}
 	}
+	if !strings.Contains(p.stdout.String(), "config file(s) : "+filepath.Join(i.dir, "rabbitmq.conf")) {
+		t.Errorf("the log does not say which files were read: %s", p.stdout.String())
+	}
 	if text, err := os.ReadFile(filepath.Join(i.dir, "enabled_plugins")); err != nil || string(text) != "[rabbitmq_management].\n" {
 		t.Errorf("%q, %v", text, err)
 	}

@@ -104,6 +104,9 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	s.closeAll = append(s.closeAll, s.journal.Close)
 	s.logger = s.journal.Area("default")
+	for _, file := range s.values.Files {
+		s.logger.Info().Msg("config file(s) : " + file) // as RabbitMQ says it: tests of others look for that
+	}
 	for _, warning := range s.values.Warnings {
 		s.logger.Warn().Msg(warning)
 	}
