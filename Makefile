@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim torture disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
+.PHONY: build run test sim torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren. grpcnotrace leaves a page for browsers out of gRPC, and with it
 ## templates, which keep the linker from leaving out what nobody calls: a fifth of the binary
@@ -42,6 +42,10 @@ sim:
 ## torture: a broker that is killed 100 times while it is published to and consumed from
 torture:
 	$(GO) test -run 'TestTorture' -v -count=1 -timeout 60m ./cmd/warren -args -cycles 100
+
+## deadletters: 4,000,000 dead letters in chains of three queues, of a broker that is killed five times
+deadletters:
+	$(GO) test -run 'TestDeadLetters' -v -count=1 -timeout 120m ./cmd/warren -args -letters 1000000
 
 ## disk: 20 GB through a store that holds 1 GB: what lies on the disk stays near what is alive
 disk:

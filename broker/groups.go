@@ -33,6 +33,7 @@ type groups struct {
 	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
 	running    sync.WaitGroup
+	complete   chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
 }
 
 // opening is what it takes to open a group.
@@ -69,6 +70,8 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 // begin opens all groups that have a member here.
 func (g *groups) begin(o opening) error {
 	g.start, g.damaged = o, map[uint64]error{}
+	g.complete = make(chan struct{})
+	defer close(g.complete)
 	for i := range g.transient {
 		if err := g.openOne(g.transientID(i), o.direct, []uint64{g.node}); err != nil {
 			return err
@@ -208,7 +211,12 @@ func (g *groups) deadLetters(from *group.Group, id queue.ID) {
 	g.mu.Lock()
 	f := g.forwarders[from.ID]
 	if f == nil {
-		f = forward.New(g.env, from, g.running.Go)
+		f = forward.New(g.env, from, func(run func()) {
+			g.running.Go(func() {
+				<-g.complete
+				run()
+			})
+		})
 		g.forwarders[from.ID] = f
 	}
 	g.mu.Unlock()

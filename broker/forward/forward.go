@@ -1,9 +1,9 @@
 // Package forward owns messages that leave a queue for an exchange: dead letters.
 //
 // A queue's machine keeps its dead letters in an outbox until they are where they belong. The Forwarder of the group that
-// leads the queue publishes them, each under an Origin made of the queue and its number in the outbox: if it is sent again
-// after a crash or a change of leader, the target's machine recognises it. So a dead letter is in its target exactly once,
-// without a transaction across groups.
+// leads the queue publishes them, each marked with the queue and its number in the outbox (message.Letter): if it is sent
+// again, after a crash, a change of leader or a refusal, its target recognises it. So a dead letter is in its target exactly
+// once, without a transaction across groups.
 //
 //  1. Wake tells that a queue has dead letters.
 //  2. The forwarder fetches some from the outbox, with their bytes, on the goroutine of the group.
@@ -40,7 +40,8 @@ type Forwarder struct {
 	env    *Env
 	group  *group.Group
 	queues map[queue.ID]*outbox
-	tries  uint64 // Origins given to letters that are tried again
+	room   int    // so many of these, and those that rest are forgotten
+	number uint64 // of the last batch
 
 	mu      sync.Mutex // guards what follows
 	arrived *sync.Cond
@@ -55,10 +56,11 @@ type Forwarder struct {
 type outbox struct {
 	next     uint64            // number of the first letter that was not fetched
 	fetching bool              // a fetch has been asked for
-	more     bool              // there was more than was fetched
+	more     bool              // there is more than was fetched
 	flight   map[uint64]letter // that wait for confirms, by number
 	stuck    map[uint64]bool   // refused, to be tried again, by number
-	waiting  bool              // a retry is due
+	waiting  bool              // a retry is due, or under way
+	tried    uint64            // number of the last letter that was tried again in this round
 	done     []span            // confirmed, not told to the machine yet
 }
 
@@ -72,15 +74,20 @@ type letter struct {
 // span is numbers first..last.
 type span struct{ first, last uint64 }
 
-// fetchMax is how many letters are fetched at once; flightMax how many may be under way for a queue.
+// fetchMax is how many letters are fetched at once, fetchBytes of how many bytes all but the last; flightMax is how many may
+// be under way for a queue.
 const (
-	fetchMax  = 256
-	flightMax = 2048
+	fetchMax   = 256
+	fetchBytes = 8 << 20
+	flightMax  = 2048
 )
+
+// restingMax is how many outboxes of which nothing is under way are remembered, beside as many as have been busy.
+const restingMax = 1024
 
 // New makes the forwarder of a group and starts it.
 func New(env *Env, g *group.Group, run func(func())) *Forwarder {
-	f := &Forwarder{env: env, group: g, queues: map[queue.ID]*outbox{}, tries: uint64(env.Clock()) << 20}
+	f := &Forwarder{env: env, group: g, queues: map[queue.ID]*outbox{}, room: restingMax}
 	f.arrived = sync.NewCond(&f.mu)
 	run(f.run)
 	return f
@@ -150,6 +157,9 @@ func (f *Forwarder) run() {
 func (f *Forwarder) outbox(id queue.ID) *outbox {
 	o := f.queues[id]
 	if o == nil {
+		if len(f.queues) >= f.room {
+			f.forgetResting()
+		}
 		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}}
 		f.queues[id] = o
 		f.env.Inboxes.AddFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
@@ -157,12 +167,25 @@ func (f *Forwarder) outbox(id queue.ID) *outbox {
 	return o
 }
 
+// forgetResting forgets the outboxes of which nothing is under way: their queues may be long gone. What they send later
+// begins with what is in the outbox then.
+func (f *Forwarder) forgetResting() {
+	for id, o := range f.queues {
+		if !o.fetching && !o.more && !o.waiting && len(o.flight)+len(o.stuck)+len(o.done) == 0 {
+			delete(f.queues, id)
+			f.env.Inboxes.RemoveFor(queue.SessionKey{Node: Node, Session: uint64(id)})
+		}
+	}
+	f.room = 2*len(f.queues) + restingMax
+}
+
 // batch is letters that were fetched from a queue's outbox.
 type batch struct {
 	from    queue.Origin
 	letters []fetched
 	more    bool
-	again   bool // they were refused before
+	again   map[uint64]bool // these were wanted, because they were refused before
+	lost    bool            // another node leads the group
 }
 
 type fetched struct {
@@ -176,10 +199,10 @@ func (f *Forwarder) fetch(id queue.ID) {
 	if o.fetching || !o.more || len(o.flight)+len(o.stuck) >= flightMax {
 		return
 	}
-	o.fetching = true
+	o.fetching, o.more = true, false // what comes meanwhile wakes it again
 	next := o.next
 	err := f.group.Do(func(s *queue.Set) {
-		b := f.collect(s, id, next)
+		b := f.collect(s, id, next, func(uint64) bool { return true })
 		f.mu.Lock()
 		f.letters = append(f.letters, b)
 		f.mu.Unlock()
@@ -190,17 +213,20 @@ func (f *Forwarder) fetch(id queue.ID) {
 	}
 }
 
-// collect takes letters out of the machine, with their bytes. It runs on the group's goroutine.
-func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64) batch {
-	b := batch{}
+// collect takes those letters out of the machine that are wanted, with their bytes. It runs on the group's goroutine.
+func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64, wanted func(uint64) bool) batch {
+	b, size := batch{}, 0
 	b.from, _ = s.Origin(id)
 	b.from.ID = id
-	if !f.group.Leading() {
+	if b.lost = !f.group.Leading(); b.lost {
 		return b
 	}
 	s.Outbox(id, from, func(d queue.DeadLetter) bool {
-		for d.Count > 0 {
-			if len(b.letters) == fetchMax {
+		for ; d.Count > 0; d.Number, d.Count, d.Offset = d.Number+1, d.Count-1, d.Offset+d.Stride {
+			if !wanted(d.Number) {
+				continue
+			}
+			if len(b.letters) == fetchMax || size > fetchBytes {
 				b.more = true
 				return false
 			}
@@ -211,9 +237,7 @@ func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64) batch {
 				return false
 			}
 			b.letters = append(b.letters, fetched{DeadLetter: d, data: data})
-			d.Number++
-			d.Count--
-			d.Offset += d.Stride
+			size += len(data)
 		}
 		return true
 	})
@@ -223,25 +247,32 @@ func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64) batch {
 // send publishes what was fetched.
 func (f *Forwarder) send(b *batch) {
 	o := f.outbox(b.from.ID)
-	if b.again {
+	if b.lost { // whoever leads begins anew, and what has arrived will be recognised
+		delete(f.queues, b.from.ID)
+		return
+	}
+	if b.again != nil {
 		f.sendAgain(o, b)
 		return
 	}
-	o.fetching, o.more = false, b.more
+	o.fetching, o.more = false, o.more || b.more
 	for i := range b.letters {
 		l := &b.letters[i]
 		if l.Number < o.next {
 			continue
 		}
 		o.next = l.Number + 1
-		f.begin(o, &b.from, l, oplog.Origin{Node: Node, Session: uint64(b.from.ID), Seq: l.Number})
+		f.begin(o, &b.from, l)
+	}
+	if b.more && len(b.letters) == 0 {
+		return // something cannot be read: the next wake-up tries again
 	}
 	f.fetch(b.from.ID)
 }
 
-// begin publishes one letter under an Origin.
-func (f *Forwarder) begin(o *outbox, from *queue.Origin, l *fetched, origin oplog.Origin) {
-	sent := f.publish(from, l, origin)
+// begin publishes one letter.
+func (f *Forwarder) begin(o *outbox, from *queue.Origin, l *fetched) {
+	sent := f.publish(from, l)
 	if sent.answers > 0 {
 		o.flight[l.Number] = sent
 		return

@@ -13,7 +13,7 @@ import (
 )
 
 // publish rewrites a dead letter, routes it, and proposes it to every group on its route.
-func (f *Forwarder) publish(from *queue.Origin, l *fetched, origin oplog.Origin) letter {
+func (f *Forwarder) publish(from *queue.Origin, l *fetched) letter {
 	sent := letter{keep: from.Config.AtLeastOnce}
 	var m message.Message
 	if err := message.Parse(l.data, &m); err != nil {
@@ -22,7 +22,7 @@ func (f *Forwarder) publish(from *queue.Origin, l *fetched, origin oplog.Origin)
 	}
 	c := f.env.Catalog()
 	if l.Reason == queue.Due {
-		return f.release(c, from, &m, l.Number, origin)
+		return f.release(c, from, &m, l.Number)
 	}
 	d := death{
 		queue: from.Name, reason: l.Reason, exchange: string(m.Exchange), keys: publicKeys(&m),
@@ -55,11 +55,15 @@ func (f *Forwarder) publish(from *queue.Origin, l *fetched, origin oplog.Origin)
 		copied.Flags |= message.FlagHidden
 		copied.Hidden = m.Hidden
 	}
-	return f.propose(route, &copied, l.Number, origin, sent)
+	return f.propose(route, &copied, from, l.Number, sent)
 }
 
 // propose hands a letter to every group on its route, each in a batch of its own.
-func (f *Forwarder) propose(route *routing.Route, m *message.Message, number uint64, origin oplog.Origin, sent letter) letter {
+func (f *Forwarder) propose(route *routing.Route, m *message.Message, from *queue.Origin, number uint64, sent letter) letter {
+	m.Flags |= message.FlagLetter
+	m.Letter = message.Letter{Source: uint64(from.ID), Number: number, Floor: from.Floor}
+	f.number++
+	origin := oplog.Origin{Node: Node, Session: uint64(from.ID), Seq: f.number}
 	for i := range route.Groups {
 		g := &route.Groups[i]
 		var b queue.Batch

@@ -13,8 +13,8 @@ import (
 
 // release publishes what the memory of an exchange has let go to the exchange's bindings. A delay is turned negative, so
 // that no other exchange delays the message again.
-func (f *Forwarder) release(c *topology.Catalog, from *queue.Origin, m *message.Message, number uint64, origin oplog.Origin) letter {
-	m.Flags &^= message.FlagDelay | message.FlagProducer
+func (f *Forwarder) release(c *topology.Catalog, from *queue.Origin, m *message.Message, number uint64) letter {
+	m.Flags &^= message.FlagDelay | message.FlagProducer | message.FlagLetter
 	m.Props = spent(m.Props)
 	v := c.VHost(from.VHost)
 	if v == nil {
@@ -25,7 +25,7 @@ func (f *Forwarder) release(c *topology.Catalog, from *queue.Origin, m *message.
 		return letter{}
 	}
 	route := find(v, x, m, x.Name)
-	return f.propose(route, m, number, origin, letter{})
+	return f.propose(route, m, from, number, letter{})
 }
 
 // find routes a message as it is. released is the exchange that does not hold it again.
@@ -80,7 +80,7 @@ func Replay(env *Env, g *group.Group, x *topology.Exchange, e *topology.Edge) {
 
 // deliver gives one message to the destination of a binding.
 func (env *Env) deliver(e *topology.Edge, m *message.Message) {
-	m.Flags &^= message.FlagProducer
+	m.Flags &^= message.FlagProducer | message.FlagLetter
 	v := env.Catalog().VHost(e.VHost)
 	if v == nil {
 		return

@@ -4,23 +4,22 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/queue"
-	"github.com/warrenmq/warren/store/oplog"
 )
 
-// retryNode is the node id in the Origin of letters that were refused and are tried again. Each try has an Origin of its
-// own, because what was refused is known not to be there.
-const retryNode = Node - 1
-
-// retryPause is how long a refused letter waits.
+// retryPause is how long refused letters wait.
 const retryPause = time.Second
 
 // later puts a refused letter aside for a while.
 func (f *Forwarder) later(id queue.ID, o *outbox, number uint64) {
 	o.stuck[number] = true
-	if o.waiting {
-		return
+	if !o.waiting {
+		f.pause(id, o)
 	}
-	o.waiting = true
+}
+
+// pause begins a round of tries, in a while.
+func (f *Forwarder) pause(id queue.ID, o *outbox) {
+	o.waiting, o.tried = true, 0
 	time.AfterFunc(retryPause, func() {
 		f.mu.Lock()
 		f.retries = append(f.retries, id)
@@ -29,23 +28,17 @@ func (f *Forwarder) later(id queue.ID, o *outbox, number uint64) {
 	})
 }
 
-// fetchStuck fetches the letters that were put aside.
+// fetchStuck fetches some of the letters that were put aside, in the order of their numbers.
 func (f *Forwarder) fetchStuck(id queue.ID) {
-	o := f.queues[id]
-	o.waiting = false
-	f.env.Inboxes.AddFor(queue.SessionKey{Node: retryNode, Session: uint64(id)}, f)
+	o := f.outbox(id)
 	numbers := make(map[uint64]bool, len(o.stuck))
 	for number := range o.stuck {
 		numbers[number] = true
 	}
+	from := o.tried + 1
 	err := f.group.Do(func(s *queue.Set) {
-		all := f.collect(s, id, 0)
-		b := batch{from: all.from, again: true}
-		for _, l := range all.letters {
-			if numbers[l.Number] {
-				b.letters = append(b.letters, l)
-			}
-		}
+		b := f.collect(s, id, from, func(number uint64) bool { return numbers[number] })
+		b.again = numbers
 		f.mu.Lock()
 		f.letters = append(f.letters, b)
 		f.mu.Unlock()
@@ -56,23 +49,31 @@ func (f *Forwarder) fetchStuck(id queue.ID) {
 	}
 }
 
-// sendAgain publishes letters that were refused.
+// sendAgain publishes letters that were refused, and goes on with the next of them. What was wanted and is not there has left
+// the outbox: it was purged.
 func (f *Forwarder) sendAgain(o *outbox, b *batch) {
-	sent := map[uint64]bool{}
-	for i := range b.letters {
-		l := &b.letters[i]
-		if !o.stuck[l.Number] {
-			continue
-		}
-		delete(o.stuck, l.Number)
-		sent[l.Number] = true
-		f.tries++
-		f.begin(o, &b.from, l, oplog.Origin{Node: retryNode, Session: uint64(b.from.ID), Seq: f.tries})
+	last := uint64(queue.Everything)
+	if n := len(b.letters); b.more && n > 0 {
+		last = b.letters[n-1].Number
+	} else if b.more {
+		last = o.tried // nothing could be read: the next round tries again
 	}
-	for number := range o.stuck { // not in the outbox any more: purged
-		if !sent[number] && len(b.letters) < fetchMax {
+	for number := range b.again {
+		if number > o.tried && number <= last {
 			delete(o.stuck, number)
 		}
+	}
+	o.tried = last
+	for i := range b.letters {
+		f.begin(o, &b.from, &b.letters[i])
+	}
+	if b.more && len(b.letters) > 0 {
+		f.fetchStuck(b.from.ID)
+		return
+	}
+	o.waiting = false
+	if len(o.stuck) > 0 {
+		f.pause(b.from.ID, o)
 	}
 	f.fetch(b.from.ID)
 }

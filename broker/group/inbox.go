@@ -71,6 +71,13 @@ func (x *Inboxes) Remove(session uint64) {
 	}
 }
 
+// RemoveFor is Remove for who was added by AddFor.
+func (x *Inboxes) RemoveFor(key queue.SessionKey) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.list, key)
+}
+
 // post hands the events of a group to a session, or to the gate.
 func (x *Inboxes) post(to queue.SessionKey, events []Event) {
 	if x.gate != nil {

@@ -112,6 +112,15 @@ func (l *Ledger[T]) Each(visit func(c *Chunk[T])) {
 	}
 }
 
+// From visits the chunks that have open numbers, beginning with the one that may hold number, until visit says no.
+func (l *Ledger[T]) From(number uint64, visit func(c *Chunk[T]) bool) {
+	for i := l.find(number); i < len(l.chunks); i++ {
+		if l.chunks[i].Open != 0 && !visit(&l.chunks[i]) {
+			return
+		}
+	}
+}
+
 // window gives the bits of a chunk starting at first that lie in from..to.
 func window(first, from, to uint64) uint64 {
 	mask := ^uint64(0)

@@ -12,7 +12,8 @@
 //	13 extras, each only if its flag is set, in the order of the flags:
 //	     expiration 8 bytes (milliseconds), delay 8 bytes (milliseconds), counts 2 x 4 bytes,
 //	     deduplication key 1 byte length + bytes, producer 2 x 8 bytes,
-//	     hidden keys 1 byte count, each 1 byte length + bytes, filter value 1 byte length + bytes
+//	     hidden keys 1 byte count, each 1 byte length + bytes, filter value 1 byte length + bytes,
+//	     letter 3 x 8 bytes (source, number, floor)
 //	   exchange, routing key, properties (AMQP's flag words and values, as they came), body
 //
 // The package never interprets properties; that is protocol's business.
@@ -39,6 +40,7 @@ const (
 	FlagRedelivered             // its first delivery already says redelivered
 	FlagHidden                  // carries routing keys that nobody is shown (BCC)
 	FlagFilter                  // carries a value that stream consumers may filter by
+	FlagLetter                  // comes out of a queue's outbox: carries which letter of which queue it is
 )
 
 // NoPriority stands for an absent priority property.
@@ -65,6 +67,14 @@ type Head struct {
 	Sequence   uint64 // its number of the message, if FlagProducer
 	Hidden     []byte // encoded hidden keys, if FlagHidden; see HiddenKeys
 	Filter     []byte // borrowed, if FlagFilter; at most 255 bytes
+	Letter     Letter // if FlagLetter
+}
+
+// Letter says which letter out of an outbox a message is.
+type Letter struct {
+	Source uint64 // the queue it comes from
+	Number uint64 // in that queue's outbox
+	Floor  uint64 // letters of the source with lower numbers are settled: none of them comes again
 }
 
 // Message is a record opened up. All slices are borrowed.
@@ -103,11 +113,14 @@ func (m *Message) Length() int {
 	if m.Flags&FlagFilter != 0 {
 		n += 1 + len(m.Filter)
 	}
+	if m.Flags&FlagLetter != 0 {
+		n += 24
+	}
 	return n
 }
 
 // extraFlags are the flags that announce extras.
-const extraFlags = FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagHidden | FlagFilter
+const extraFlags = FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagHidden | FlagFilter | FlagLetter
 
 // AppendHidden encodes routing keys, of at most 255 bytes each and at most 255, for Head.Hidden.
 func AppendHidden(dst []byte, keys []string) []byte {
@@ -172,6 +185,11 @@ func appendExtras(dst []byte, m *Message) []byte {
 	if m.Flags&FlagFilter != 0 {
 		dst = append(append(dst, byte(len(m.Filter))), m.Filter...)
 	}
+	if m.Flags&FlagLetter != 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, m.Letter.Source)
+		dst = binary.LittleEndian.AppendUint64(dst, m.Letter.Number)
+		dst = binary.LittleEndian.AppendUint64(dst, m.Letter.Floor)
+	}
 	return dst
 }
 
@@ -222,6 +240,9 @@ func parseExtras(rec []byte, h *Head) (at int, err error) {
 	}
 	if h.Flags&FlagFilter != 0 {
 		h.Filter = r.short()
+	}
+	if h.Flags&FlagLetter != 0 {
+		h.Letter = Letter{Source: r.uint64(), Number: r.uint64(), Floor: r.uint64()}
 	}
 	if r.missing {
 		return 0, ErrTruncated

@@ -9,17 +9,18 @@ import (
 func full() Message {
 	return Message{
 		Head: Head{
-			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered | FlagHidden | FlagFilter,
+			Flags:      FlagPersistent | FlagExpiration | FlagDelay | FlagCounts | FlagDedup | FlagProducer | FlagRedelivered | FlagHidden | FlagFilter | FlagLetter,
 			Priority:   7,
 			Expiration: 60000, Delay: 5000, Deliveries: 3, Acquired: 4, Dedup: []byte("once"), Producer: 11, Sequence: 12,
 			Hidden: AppendHidden(nil, []string{"bcc", ""}), Filter: []byte("eu"),
+			Letter: Letter{Source: 13, Number: 14, Floor: 15},
 		},
 		Exchange: []byte("orders"), RoutingKey: []byte("eu.new"), Props: []byte{0x90, 0}, Body: []byte("body"),
 	}
 }
 
 func TestRecordRoundTripsWithEveryCombinationOfExtras(t *testing.T) {
-	for flags := 0; flags < 512; flags++ {
+	for flags := 0; flags < 1024; flags++ {
 		in := full()
 		in.Flags = uint16(flags)
 		rec := Append(nil, &in)

@@ -152,7 +152,8 @@ func (o *openPublish) takes(channel uint16, number uint64, targets []ID) bool {
 }
 
 // singular are the flags of records that the machine must look at one by one.
-const singular = message.FlagDelay | message.FlagCounts | message.FlagDedup | message.FlagProducer | message.FlagFilter
+const singular = message.FlagDelay | message.FlagCounts | message.FlagDedup | message.FlagProducer | message.FlagFilter |
+	message.FlagLetter
 
 // note keeps track of whether all records are alike.
 func (o *openPublish) note(stride uint32, m *message.Message) {

@@ -107,10 +107,7 @@ func (s *Set) Outbox(id ID, from uint64, visit func(DeadLetter) bool) {
 		return
 	}
 	stop := false
-	q.outbox.Each(func(c *ledger.Chunk[dead]) {
-		if stop || c.First+ledger.Width <= from {
-			return
-		}
+	q.outbox.From(from, func(c *ledger.Chunk[dead]) bool {
 		openRuns(c.Item.run, c.Open, func(r run) {
 			number := c.First + uint64((r.offset-c.Item.offset)/r.stride)
 			if number < from {
@@ -126,5 +123,6 @@ func (s *Set) Outbox(id ID, from uint64, visit func(DeadLetter) bool) {
 				Reason: c.Item.reason, Flagged: c.Item.flagged, Deliveries: r.deliveries, Acquired: r.acquired,
 			})
 		})
+		return !stop
 	})
 }

@@ -3,8 +3,8 @@ package queue
 // SessionKey names a session in the cluster.
 type SessionKey struct{ Node, Session uint64 }
 
-// Forwarders is the Node of those that forward what leaves a queue, one for each queue, wherever it is led. The numbers of
-// their batches rise, but not all go to the same group.
+// Forwarders is the Node of those that forward what leaves a queue, one for each queue, wherever it is led. What they
+// send twice is known by its letters: the numbers of their batches only tell which are applied.
 const Forwarders = 1<<63 - 1
 
 // Kind says what an effect is.

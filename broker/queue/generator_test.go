@@ -23,6 +23,7 @@ type generator struct {
 	sizes     []int
 	deep      bool // long backlogs: large bursts, little consumed
 	produced  [3]uint64
+	letters   [3]message.Letter // the newest, of three sources
 }
 
 // player is a session.
@@ -292,6 +293,10 @@ func (g *generator) message() message.Message {
 		g.produced[m.Producer] += uint64(g.rng.IntN(3))
 		m.Sequence = g.produced[m.Producer]
 	}
+	if g.chance(5) {
+		m.Flags |= message.FlagLetter
+		m.Letter = g.letter()
+	}
 	if g.chance(10) {
 		m.Flags |= message.FlagDelay
 		m.Delay = pick[uint64](g, 0, 1, 30, 2000, 100000)
@@ -301,6 +306,19 @@ func (g *generator) message() message.Message {
 		m.Filter = []byte(pick(g, "x", "y"))
 	}
 	return m
+}
+
+// letter is one that an outbox holds: a new one, or one that was sent before. The floor rises behind it.
+func (g *generator) letter() message.Letter {
+	source := g.rng.IntN(len(g.letters))
+	l := &g.letters[source]
+	if g.chance(60) {
+		l.Number += 1 + uint64(g.rng.IntN(2))
+	}
+	if g.chance(30) {
+		l.Floor = min(l.Number, l.Floor+uint64(g.rng.IntN(4)))
+	}
+	return message.Letter{Source: uint64(100 + source), Number: l.Floor + g.rng.Uint64N(l.Number-l.Floor+1), Floor: l.Floor}
 }
 
 func (g *generator) attach(p *player) *Attach {

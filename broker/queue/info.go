@@ -42,6 +42,7 @@ type Origin struct {
 	VHost  string
 	Name   string
 	Config Config
+	Floor  uint64 // the lowest number in its outbox, 0 if that is empty
 }
 
 // Origin gives where dead letters come from; ok is false if nothing is left of the queue.
@@ -50,7 +51,8 @@ func (s *Set) Origin(id ID) (o Origin, ok bool) {
 	if q == nil {
 		return Origin{ID: id}, false
 	}
-	return Origin{ID: id, VHost: q.vhost, Name: q.name, Config: q.config}, true
+	floor, _ := q.outbox.First()
+	return Origin{ID: id, VHost: q.vhost, Name: q.name, Config: q.config, Floor: floor}, true
 }
 
 // Config gives a queue's configuration; ok is false if it is not here.

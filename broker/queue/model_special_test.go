@@ -41,18 +41,33 @@ func (m *model) duplicate(q *modelQueue, msg *message.Message) bool {
 	return slices.ContainsFunc(all, func(o *modelMessage) bool { return o.key == "key "+string(msg.Dedup) })
 }
 
-// repeated tells whether the message's producer has had it here before.
+// repeated tells whether the message's producer has had it here before, or the letter has come already.
 func (q *modelQueue) repeated(msg *message.Message) bool {
+	if msg.Flags&message.FlagLetter != 0 {
+		return msg.Letter.Number < q.floors[msg.Letter.Source] || q.letters[letterKey(msg)]
+	}
 	return msg.Flags&message.FlagProducer != 0 && msg.Sequence <= q.producers[msg.Producer]
+}
+
+func letterKey(msg *message.Message) message.Letter {
+	return message.Letter{Source: msg.Letter.Source, Number: msg.Letter.Number}
 }
 
 // takeIn makes a message one of the queue's.
 func (m *model) takeIn(q *modelQueue, msg *message.Message) {
 	q.stats.Published++
+	if msg.Flags&message.FlagLetter != 0 {
+		if q.letters == nil {
+			q.letters, q.floors = map[message.Letter]bool{}, map[uint64]uint64{}
+		}
+		q.floors[msg.Letter.Source] = max(q.floors[msg.Letter.Source], msg.Letter.Floor)
+	}
 	if q.repeated(msg) {
 		return
 	}
-	if msg.Flags&message.FlagProducer != 0 {
+	if msg.Flags&message.FlagLetter != 0 {
+		q.letters[letterKey(msg)] = true
+	} else if msg.Flags&message.FlagProducer != 0 {
 		if q.producers == nil {
 			q.producers = map[uint64]uint64{}
 		}

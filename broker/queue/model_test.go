@@ -99,7 +99,9 @@ type modelQueue struct {
 	stats     Stats
 	waiting   []*modelMessage // held back, by the time they are due
 	producers map[uint64]uint64
-	cache     []cached // of a relay
+	letters   map[message.Letter]bool // that have come
+	floors    map[uint64]uint64       // below which a source has none left
+	cache     []cached                // of a relay
 	stream    []*modelMessage
 	begins    int // offset of the first in stream
 }

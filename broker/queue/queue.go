@@ -29,7 +29,8 @@ type queue struct {
 	waiting     wheel   // held back until their time
 	keyring     keyring // for deduplication
 	producers   producers
-	overdue     int64 // when a consumer may have been too slow, at the earliest; 0: no such limit
+	letters     letters // that came out of other queues' outboxes
+	overdue     int64   // when a consumer may have been too slow, at the earliest; 0: no such limit
 	outbox      ledger.Ledger[dead]
 	outboxNext  uint64
 	outboxBytes int64

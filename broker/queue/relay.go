@@ -185,8 +185,11 @@ type producer struct {
 // producersMax is how many producers a queue remembers; then the one that was silent longest is forgotten.
 const producersMax = 1024
 
-// repeated tells whether a producer's message is in the queue already, and notes it if it is not.
+// repeated tells whether a producer's message, or a letter, is in the queue already, and notes it if it is not.
 func (q *queue) repeated(h *message.Head, index uint64) bool {
+	if h.Flags&message.FlagLetter != 0 {
+		return !q.note(&h.Letter, index)
+	}
 	if h.Flags&message.FlagProducer == 0 {
 		return false
 	}
@@ -209,6 +212,9 @@ func (q *queue) repeated(h *message.Head, index uint64) bool {
 
 // repeats tells whether repeated will say so.
 func (q *queue) repeats(h *message.Head) bool {
+	if h.Flags&message.FlagLetter != 0 {
+		return q.letters.have(&h.Letter)
+	}
 	if h.Flags&message.FlagProducer == 0 {
 		return false
 	}

@@ -90,7 +90,7 @@ func (s *Set) remove(q *queue, why Outcome) {
 	if why != Done {
 		s.emit(Effect{Kind: Gone, Queue: q.id, Outcome: why})
 	}
-	q.deleted, q.keyring, q.producers = true, keyring{}, nil
+	q.deleted, q.keyring, q.producers, q.letters = true, keyring{}, nil, nil
 	s.alarms.remove(q)
 	if q.outbox.Len() == 0 {
 		delete(s.queues, q.id)

@@ -74,7 +74,7 @@ func (s *Set) readQueue(r *reader) *queue {
 	q.scanning = r.bool()
 	q.waiting.read(r)
 	q.keyring.read(r)
-	q.producers = readProducers(r)
+	q.producers, q.letters = readProducers(r), readLetters(r)
 	q.overdue = r.int64()
 	s.readConsumers(r, q)
 	return q

@@ -321,6 +321,10 @@ func (a args) special(m *message.Message) {
 		m.Flags |= message.FlagProducer
 		m.Producer, m.Sequence = uint64(a.number("producer", 0)), uint64(a.number("sequence", 0))
 	}
+	if a.has("letter") {
+		m.Flags |= message.FlagLetter
+		m.Letter = message.Letter{Source: uint64(a.number("from", 9)), Number: uint64(a.number("letter", 0)), Floor: uint64(a.number("floor", 1))}
+	}
 	if a.has("filter") {
 		m.Flags |= message.FlagFilter
 		m.Filter = []byte(a.set["filter"])

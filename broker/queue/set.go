@@ -73,9 +73,9 @@ func (s *Set) Apply(e *oplog.Entry, out []Effect) ([]Effect, error) {
 func (s *Set) applyBatch(b *oplog.Batch) error {
 	s.from = SessionKey{Node: b.From.Node, Session: b.From.Session}
 	again := false
-	if b.From.Seq != 0 {
+	if b.From.Seq != 0 && s.from.Node != Forwarders {
 		ses := s.session(s.from)
-		if b.From.Seq > ses.last+1 && s.from.Node != Forwarders {
+		if b.From.Seq > ses.last+1 {
 			return nil // one before it was lost: both come again, in order
 		}
 		again = b.From.Seq <= ses.last

@@ -10,7 +10,7 @@ import (
 )
 
 // snapshotVersion is the form in which a Set is written; Restore refuses others.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // ErrSnapshot is returned for bytes that are not a whole snapshot of a known version.
 var ErrSnapshot = errors.New("queue: not a snapshot of a known version")
@@ -113,7 +113,7 @@ func (q *queue) append(dst []byte) []byte {
 	dst = appendBool(q.stream.append(dst), q.scanning)
 	dst = q.waiting.append(dst)
 	dst = q.keyring.append(dst)
-	dst = q.producers.append(dst)
+	dst = q.letters.append(q.producers.append(dst))
 	dst = le.AppendUint64(dst, uint64(q.overdue))
 	return q.appendConsumers(dst)
 }
