@@ -2,6 +2,7 @@ package matching
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"sort"
@@ -56,6 +57,9 @@ func newConsistentHash(arguments protocol.RawTable) (Index, *protocol.Error) {
 // bindWeight reads the binding key, which is the weight.
 func bindWeight(b *Binding) *protocol.Error {
 	n, err := strconv.ParseInt(b.Key, 10, 64)
+	if errors.Is(err, strconv.ErrRange) { // n is the nearest
+		err = nil
+	}
 	switch {
 	case err != nil:
 		return protocol.PreconditionFailed("The binding key must be an integer: %s", protocol.ErlangBinary([]byte(b.Key)))

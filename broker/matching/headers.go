@@ -1,6 +1,7 @@
 package matching
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -75,13 +76,10 @@ func (w *wantedHeader) found(headers protocol.RawTable) bool {
 }
 
 // sameValue compares as RabbitMQ does: integers by value whatever their width, strings and byte arrays by their bytes.
-// A timestamp of a message never equals: RabbitMQ compares milliseconds with the binding's seconds.
+// Timestamps are integers too, those of bindings in seconds, and those of messages in milliseconds.
 func sameValue(want, have protocol.RawValue) bool {
-	if have.Tag == 'T' {
-		return false
-	}
-	if a, ok := want.Int(); ok {
-		b, ok := have.Int()
+	if a, ok := whole(want, 1); ok {
+		b, ok := whole(have, millisecondsPerSecond)
 		return ok && a == b
 	}
 	if a, ok := want.Bytes(); ok {
@@ -93,4 +91,14 @@ func sameValue(want, have protocol.RawValue) bool {
 		return ok && a == b
 	}
 	return want.Equal(have)
+}
+
+const millisecondsPerSecond = 1000
+
+// whole gives an integer, or a timestamp in so many parts of a second.
+func whole(v protocol.RawValue, parts int64) (int64, bool) {
+	if v.Tag == 'T' {
+		return int64(binary.BigEndian.Uint64(v.Data)) * parts, true
+	}
+	return v.Int()
 }

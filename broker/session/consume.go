@@ -9,15 +9,7 @@ import (
 
 // readable gives a queue that the user may read from, named by a method of the channel.
 func (r *reader) readable(c *channel, given string, id protocol.MethodID) *topology.Queue {
-	name, ok := r.named(c, given, id)
-	if !ok {
-		return nil
-	}
-	refusal := r.principal.Authorize(r.catalog(), r.vhost, topology.Read, "queue", name)
-	var q *topology.Queue
-	if refusal == nil {
-		q, refusal = r.find(name)
-	}
+	q, refusal := r.mayRead(c, given)
 	if refusal != nil {
 		r.fail(c, refusal, id)
 		return nil
@@ -25,25 +17,62 @@ func (r *reader) readable(c *channel, given string, id protocol.MethodID) *topol
 	return q
 }
 
+func (r *reader) mayRead(c *channel, given string) (*topology.Queue, *protocol.Error) {
+	name, refusal := c.nameOf(given)
+	if refusal == nil {
+		refusal = r.principal.Authorize(r.catalog(), r.vhost, topology.Read, "queue", name)
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	return r.find(name)
+}
+
 func (r *reader) basicConsume(c *channel, m *protocol.BasicConsume) {
 	if m.Queue == topology.DirectReplyTo {
 		r.consumeReplies(c, m)
 		return
 	}
-	q := r.readable(c, m.Queue, m.ID())
-	if q == nil {
+	if r.repliesTo(m.Queue) {
+		r.refuseConsumer(c, m, protocol.PreconditionFailed("only creator channel may consume from queue '%s' in vhost '%s'", m.Queue, r.vhost))
+		return
+	}
+	q, refusal := r.mayRead(c, m.Queue)
+	if refusal != nil {
+		r.refuseConsumer(c, m, refusal)
 		return
 	}
 	wish := consumerWish{
 		BasicConsume: *m, queue: q, prefetch: c.prefetch, globalPrefetch: c.globalPrefetch,
 	}
 	if refusal := wish.check(q); refusal != nil {
-		r.fail(c, refusal, m.ID())
+		r.refuseConsumer(c, m, refusal)
 		return
 	}
 	wish.Arguments = append(protocol.RawTable(nil), m.Arguments...)
 	r.park(c)
 	r.before(func(w *writer) { w.consume(c, &wish) })
+}
+
+// refuseConsumer refuses a consumer, for its tag first if that is in use.
+func (r *reader) refuseConsumer(c *channel, m *protocol.BasicConsume, refusal *protocol.Error) {
+	tag, method := m.ConsumerTag, m.ID()
+	r.park(c)
+	r.before(func(w *writer) {
+		o := w.open(c)
+		if o == nil {
+			return
+		}
+		if o.consumers[tag] != nil {
+			refusal = reusedTag(tag)
+		}
+		w.resume(c.number)
+		w.refuseMethod(o, refusal, method)
+	})
+}
+
+func reusedTag(tag string) *protocol.Error {
+	return protocol.Errorf(protocol.CodeNotAllowed, "attempt to reuse consumer tag '%s'", tag)
 }
 
 // consumerWish is a consumer that is to be.
@@ -97,7 +126,7 @@ func (r *reader) basicCancel(c *channel, m *protocol.BasicCancel) {
 }
 
 func (r *reader) basicGet(c *channel, m *protocol.BasicGet) {
-	if _, live := r.env.Replies.find([]byte(m.Queue)); live {
+	if r.repliesTo(m.Queue) {
 		r.fail(c, protocol.Errorf(protocol.CodeNotImplemented, "basic.get not supported by volatile queue '%s' in vhost '%s'", m.Queue, r.vhost), m.ID())
 		return
 	}
@@ -122,6 +151,12 @@ func (r *reader) refusesStream(c *channel, q *topology.Queue, what string, metho
 }
 
 func (r *reader) queuePurge(c *channel, m *protocol.QueuePurge) {
+	if r.repliesTo(m.Queue) { // which holds nothing
+		if !m.NoWait {
+			r.reply(c, &protocol.QueuePurgeOk{})
+		}
+		return
+	}
 	q := r.readable(c, m.Queue, m.ID())
 	if q == nil {
 		return

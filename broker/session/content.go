@@ -89,7 +89,7 @@ func (r *reader) contentHeader(c *channel, f protocol.Frame) {
 		r.refuse(asRefusal(err), ct.method())
 		return
 	}
-	if h.BodySize > r.env.MaxMessageSize {
+	if h.BodySize > r.env.MaxMessageSize && !ct.Immediate { // which is refused first
 		r.fail(c, tooLarge(h.BodySize, r.env.MaxMessageSize), protocol.BasicPublishID)
 		return
 	}

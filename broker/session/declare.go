@@ -59,13 +59,14 @@ func (r *reader) exchangeDeclare(c *channel, m *protocol.ExchangeDeclare) {
 }
 
 func (r *reader) exchangePassive(c *channel, m *protocol.ExchangeDeclare) {
-	refusal := topology.DefaultExchange(m.Exchange)
+	name := topology.CleanName(m.Exchange)
+	refusal := topology.DefaultExchange(name)
 	if refusal == nil {
-		refusal = r.principal.AuthorizeAny(r.catalog(), r.vhost, "exchange", m.Exchange)
+		refusal = r.principal.AuthorizeAny(r.catalog(), r.vhost, "exchange", name)
 	}
 	if refusal == nil {
-		if v := r.catalog().VHost(r.vhost); v == nil || v.Exchange(m.Exchange) == nil {
-			refusal = protocol.NotFound("no exchange '%s' in vhost '%s'", m.Exchange, r.vhost)
+		if v := r.catalog().VHost(r.vhost); v == nil || v.Exchange(name) == nil {
+			refusal = protocol.NotFound("no exchange '%s' in vhost '%s'", name, r.vhost)
 		}
 	}
 	if refusal != nil {
@@ -111,14 +112,22 @@ func (r *reader) wish(source, destination, key string, arguments protocol.RawTab
 
 // named gives the queue that a method means: "" is the last one declared on the channel.
 func (r *reader) named(c *channel, name string, id protocol.MethodID) (string, bool) {
-	if name != "" {
-		return name, true
-	}
-	if !c.named {
-		r.fail(c, protocol.NotFound("no previously declared queue"), id)
+	name, refusal := c.nameOf(name)
+	if refusal != nil {
+		r.fail(c, refusal, id)
 		return "", false
 	}
-	return c.queue, true
+	return name, true
+}
+
+func (c *channel) nameOf(given string) (string, *protocol.Error) {
+	switch {
+	case given != "":
+		return given, nil
+	case !c.named:
+		return "", protocol.NotFound("no previously declared queue")
+	}
+	return c.queue, nil
 }
 
 func (r *reader) queueBind(c *channel, m *protocol.QueueBind) {

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/routing"
@@ -124,14 +127,14 @@ func readExpiration(m *message.Message, text []byte) *protocol.Error {
 		return protocol.PreconditionFailed("invalid expiration '%s': no_integer", s)
 	}
 	if rest := digits[end:]; rest != "" {
-		return protocol.PreconditionFailed("invalid expiration '%s': {leftover_string,%q}", s, rest)
+		return badExpiration(s, "leftover_string", strconv.Quote(rest))
 	}
 	n, _ := new(big.Int).SetString(digits, 10)
 	switch {
 	case s[0] == '-' && n.Sign() > 0:
-		return protocol.PreconditionFailed("invalid expiration '%s': {value_negative,-%s}", s, n)
+		return badExpiration(s, "value_negative", "-"+n.String())
 	case n.Cmp(big.NewInt(expirationMax)) > 0:
-		return protocol.PreconditionFailed("invalid expiration '%s': {value_too_large,%s}", s, n)
+		return badExpiration(s, "value_too_large", n.String())
 	}
 	m.Flags |= message.FlagExpiration
 	m.Expiration = n.Uint64()
@@ -139,6 +142,18 @@ func readExpiration(m *message.Message, text []byte) *protocol.Error {
 		m.Props = protocol.AppendWithShortstr(nil, protocol.Properties(m.Props), protocol.FlagExpiration, []byte(plain))
 	}
 	return nil
+}
+
+// erlangColumns is how far a pair of Erlang's goes in a line: one that is longer goes on in the next.
+const erlangColumns = 78
+
+func badExpiration(s, what, value string) *protocol.Error {
+	text := fmt.Sprintf("invalid expiration '%s': ", s)
+	between := ""
+	if column := utf8.RuneCountInString(text) + 1; column+len(what)+len(value)+2 > erlangColumns {
+		between = "\n" + strings.Repeat(" ", column)
+	}
+	return protocol.PreconditionFailed("%s{%s,%s%s}", text, what, between, value)
 }
 
 // shortstrMax is the longest routing key there can be, as of all short strings.

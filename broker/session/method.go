@@ -34,7 +34,6 @@ func (r *reader) other(c *channel, m protocol.Method) {
 		r.refuse(protocol.Errorf(protocol.CodeChannelError, "second 'channel.open' seen"), m.ID())
 	case *protocol.ChannelClose:
 		r.channelClose(c)
-	case *protocol.ChannelCloseOk: // answers nothing: the channel is open
 	case *protocol.ChannelFlow:
 		r.channelFlow(c, m)
 	case *protocol.AccessRequest:

@@ -21,6 +21,7 @@ type Replies struct {
 type replyChannel struct {
 	session *Session
 	channel *channel
+	deaf    bool // its consumer was cancelled: what comes is dropped
 }
 
 // NewReplies makes an empty list.
@@ -50,6 +51,12 @@ const replyPrefix = topology.DirectReplyTo + "."
 
 // isReplyName tells whether a queue name is direct reply-to's, made up or bare.
 func isReplyName(name string) bool { return strings.HasPrefix(name, topology.DirectReplyTo) }
+
+// repliesTo tells whether a queue name is that of a channel which waits for direct replies.
+func (r *reader) repliesTo(name string) bool {
+	to, live := r.env.Replies.find([]byte(name))
+	return live && !to.deaf
+}
 
 // rewriteReplyTo replaces the name of the direct reply-to pseudo-queue by the one made up for the channel.
 func (r *reader) rewriteReplyTo(c *channel, m *message.Message, to []byte) *protocol.Error {
@@ -101,17 +108,17 @@ func (w *writer) deliverReply(ch *channel, d *protocol.Delivery) {
 func (r *reader) consumeReplies(c *channel, m *protocol.BasicConsume) {
 	switch {
 	case !m.NoAck:
-		r.fail(c, protocol.PreconditionFailed("reply consumer cannot acknowledge"), m.ID())
+		r.refuseConsumer(c, m, protocol.PreconditionFailed("reply consumer cannot acknowledge"))
 		return
 	case c.replies:
-		r.fail(c, protocol.PreconditionFailed("reply consumer already set"), m.ID())
+		r.refuseConsumer(c, m, protocol.PreconditionFailed("reply consumer already set"))
 		return
 	}
 	c.replies = true
 	if c.replyName == "" {
 		c.replyName = topology.RandomName(replyPrefix)
-		r.env.Replies.add(c.replyName, replyChannel{session: r.Session, channel: c})
 	}
+	r.env.Replies.add(c.replyName, replyChannel{session: r.Session, channel: c})
 	tag, noWait := m.ConsumerTag, m.NoWait
 	if tag == "" {
 		tag = topology.RandomName("amq.ctag-")
@@ -123,7 +130,7 @@ func (r *reader) consumeReplies(c *channel, m *protocol.BasicConsume) {
 			return
 		}
 		if o.consumers[tag] != nil {
-			w.refuseMethod(o, protocol.Errorf(protocol.CodeNotAllowed, "attempt to reuse consumer tag '%s'", tag), protocol.BasicConsumeID)
+			w.refuseMethod(o, reusedTag(tag), protocol.BasicConsumeID)
 			return
 		}
 		o.reply = tag
@@ -139,6 +146,7 @@ func (r *reader) cancelReplies(c *channel, m *protocol.BasicCancel) bool {
 		return false
 	}
 	c.replies = false
+	r.env.Replies.add(c.replyName, replyChannel{session: r.Session, channel: c, deaf: true})
 	tag, noWait := m.ConsumerTag, m.NoWait
 	r.order(func(w *writer) {
 		if o := w.outlet(c.number); o != nil {
@@ -154,7 +162,7 @@ func (r *reader) cancelReplies(c *channel, m *protocol.BasicCancel) bool {
 // declareReplies answers a declaration of a direct reply-to name: it tells whether somebody waits there.
 func (r *reader) declareReplies(c *channel, m *protocol.QueueDeclare) {
 	if m.Queue != topology.DirectReplyTo {
-		if _, ok := r.env.Replies.find([]byte(m.Queue)); !ok {
+		if !r.repliesTo(m.Queue) {
 			r.fail(c, protocol.NotFound("no queue '%s' in vhost '%s'", m.Queue, r.vhost), m.ID())
 			return
 		}

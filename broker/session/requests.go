@@ -34,7 +34,7 @@ func (w *writer) consume(ch *channel, wish *consumerWish) {
 		tag = topology.RandomName("amq.ctag-")
 	}
 	if o.consumers[tag] != nil {
-		w.refuseMethod(o, protocol.Errorf(protocol.CodeNotAllowed, "attempt to reuse consumer tag '%s'", tag), protocol.BasicConsumeID)
+		w.refuseMethod(o, reusedTag(tag), protocol.BasicConsumeID)
 		return
 	}
 	c := w.newConsumer(o, wish.queue)

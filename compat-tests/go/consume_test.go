@@ -255,3 +255,13 @@ func TestSeveralConsumersOnOneChannel(t *testing.T) {
 		c.must(d.Ack(false), "basic.ack")
 	}
 }
+
+func TestTheTagIsLookedAtFirst(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	c.consumeWith(c.queue(nil), "tag", true, nil)
+	closed := c.conn.NotifyClose(make(chan *amqp.Error, 1))
+	_, err := c.Consume(unique("missing"), "tag", true, false, false, false, nil)
+	wantRefusal(t, err, amqp.NotAllowed, "attempt to reuse consumer tag 'tag'")
+	c.refused(closed, amqp.NotAllowed, "attempt to reuse consumer tag 'tag'")
+}

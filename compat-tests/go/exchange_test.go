@@ -135,3 +135,25 @@ func TestUnbindIsIdempotent(t *testing.T) {
 	c.publish(x, "k", "bound")
 	equal(t, "body", string(c.get(q).Body), "bound")
 }
+
+func TestLineBreaksInNamesAreDropped(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	x := c.exchange("direct", nil)
+	c.must(c.ExchangeDeclare(x+"\r\n", "direct", true, false, false, false, nil), "exchange.declare")
+	c.must(c.ExchangeDeclarePassive("\n"+x, "direct", true, false, false, false, nil), "exchange.declare passive")
+}
+
+func TestWeightsOfConsistentHashing(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	x, q := c.exchange("x-consistent-hash", nil), c.queue(nil)
+	for key, words := range map[string]string{
+		"a": "must be an integer", "": "must be an integer", "1.5": "must be an integer", "0": "must be greater than 0", "-1": "must be greater than 0",
+		"10001": "must not exceed 10000", "999999999999999999999": "must not exceed 10000", "-999999999999999999999": "must be greater than 0",
+	} {
+		wantRefusal(t, c.channel().QueueBind(q, key, x, false, nil), amqp.PreconditionFailed, "The binding key "+words)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,4 +192,32 @@ func TestPublishingToNoQueueIsSilent(t *testing.T) {
 	c.publish("", unique("missing"), "nowhere")
 	c.publish("amq.fanout", unique("nobody"), "nowhere")
 	c.exclusiveQueue()
+}
+
+func TestImmediateIsRefusedFirst(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	closed := c.conn.NotifyClose(make(chan *amqp.Error, 1))
+	body := make([]byte, 16<<20+1) // more than is allowed
+	c.must(c.Publish(unique("missing"), "key", false, true, amqp.Publishing{Body: body, Expiration: "x"}), "basic.publish")
+	c.refused(closed, amqp.NotImplemented, "immediate=true")
+}
+
+// Long terms of Erlang go on in the next line.
+func TestLongExpirations(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	for expiration, words := range map[string]string{
+		"999999999999999999":   "{value_too_large,999999999999999999}",
+		"9999999999999999999":  "{value_too_large,\n" + strings.Repeat(" ", 43) + "9999999999999999999}",
+		"-999999999999999999":  "{value_negative,-999999999999999999}",
+		"-9999999999999999999": "{value_negative,\n" + strings.Repeat(" ", 44) + "-9999999999999999999}",
+		"1yyyyyyyyyyyyyyyyyyy": "{leftover_string,\n" + strings.Repeat(" ", 44) + "\"yyyyyyyyyyyyyyyyyyy\"}",
+	} {
+		c := connect(t)
+		closed := c.closed()
+		c.send("", "key", amqp.Publishing{Expiration: expiration})
+		c.refused(closed, amqp.PreconditionFailed, "invalid expiration '"+expiration+"': "+words)
+	}
 }

@@ -83,3 +83,25 @@ func TestDirectReplyKeepsThePropertiesOfTheRequest(t *testing.T) {
 		equal(t, "reply_to", c.get(q).ReplyTo, other)
 	}
 }
+
+// The made-up name is that of a queue without messages that nobody else may read, until its consumer is cancelled.
+func TestDirectReplyToOfAnotherChannel(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	asker, answerer := connect(t), connect(t)
+	requests := answerer.queue(nil)
+	asker.consumeWith(replyTo, "tag", true, nil)
+	asker.send("", requests, amqp.Publishing{ReplyTo: replyTo})
+	name := answerer.get(requests).ReplyTo
+	_, err := answerer.channel().Consume(name, "", true, false, false, false, nil)
+	wantRefusal(t, err, amqp.PreconditionFailed, "only creator channel may consume from queue '"+name+"'")
+	n, err := answerer.QueuePurge(name, false)
+	answerer.must(err, "queue.purge")
+	equal(t, "purged", n, 0)
+	q, err := answerer.QueueDeclarePassive(name, false, false, false, false, nil)
+	answerer.must(err, "queue.declare passive")
+	equal(t, "declared", q, amqp.Queue{Name: name, Consumers: 1})
+	asker.must(asker.Cancel("tag", false), "basic.cancel")
+	_, err = answerer.QueueDeclarePassive(name, false, false, false, false, nil)
+	wantRefusal(t, err, amqp.NotFound, "no queue '"+name+"'")
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -264,4 +265,29 @@ func TestManyBindingsOfOneQueue(t *testing.T) {
 	}
 	slices.Reverse(keys)
 	equal(t, "routed", c.routed(q), keys)
+}
+
+// Timestamps are compared as numbers: a binding's in seconds, a message's in milliseconds.
+func TestHeadersMatchingOfTimes(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	fiveSeconds := time.Unix(5, 0).UTC()
+	for _, test := range []struct {
+		wanted, have any
+		matches      bool
+	}{
+		{fiveSeconds, fiveSeconds, false},
+		{fiveSeconds, int32(5), true},
+		{fiveSeconds, int32(5000), false},
+		{int64(5000), fiveSeconds, true},
+		{int64(5), fiveSeconds, false},
+		{5000.0, fiveSeconds, false},
+	} {
+		x := c.exchange("headers", nil)
+		q := c.queue(nil)
+		c.bind(q, "", x, amqp.Table{"x-match": "all", "h": test.wanted})
+		c.send(x, "", amqp.Publishing{Headers: amqp.Table{"h": test.have}})
+		equal(t, fmt.Sprintf("%T %v matches %T %v", test.have, test.have, test.wanted, test.wanted), len(c.routed(q)) == 1, test.matches)
+	}
 }
