@@ -170,6 +170,9 @@ func (b *Broker) startGroups() error {
 	c := &b.config
 	inboxes := group.NewInboxes(c.Node)
 	numbers := firstNumber(c.Clock())
+	if c.Cluster != nil {
+		numbers.Store(c.Cluster.FirstSession)
+	}
 	first := numbers.Load()
 	authority := &auth.Authority{Catalog: b.editor.Catalog, Anonymous: c.Anonymous, Audit: c.Audit}
 	authority.SetLoopbackOnly(c.LoopbackOnly)

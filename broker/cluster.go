@@ -18,6 +18,8 @@ type Cluster struct {
 	Peers link.Peers
 	// Groups are the groups for durable queues, and where they are. Broker.Arrange changes them.
 	Groups map[uint64]Placement
+	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.
+	FirstSession uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
 	Leader func(group uint64) uint64
 }
@@ -97,22 +99,33 @@ func (b *Broker) Found(node uint64) { b.groups.links.Found(node) }
 // Lost tells that what was sent to a node may not have arrived.
 func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
 
-// Alive tells which nodes live. What sessions of others hold in the groups that are led here goes back.
-func (b *Broker) Alive(nodes map[uint64]bool) {
+// Alive tells which nodes live, and the lowest number of a session of each one's life. What older sessions hold in the
+// groups that are led here goes back.
+func (b *Broker) Alive(nodes map[uint64]uint64) {
 	b.groups.alive.Store(&nodes)
 	for _, g := range b.groups.list() {
 		b.groups.bury(g)
 	}
 }
 
-// bury ends the sessions of nodes that do not live, as soon as the group can be asked.
+// bury ends the sessions of nodes that do not live, and of lives before, as soon as the group can be asked.
 func (g *groups) bury(of *group.Group) {
 	_ = of.Ask(func(s *queue.Set) { // a closed log has no sessions
-		var b queue.Batch
 		alive := g.alive.Load()
-		for _, node := range s.Nodes() {
-			if alive != nil && !(*alive)[node] && node != g.node {
+		if alive == nil {
+			return
+		}
+		var b queue.Batch
+		oldest := s.Oldest()
+		for _, node := range slices.Sorted(maps.Keys(oldest)) {
+			first, lives := (*alive)[node]
+			switch {
+			case node == g.node:
+			case !lives:
 				b.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
+				g.links.Dismiss(of.ID, node)
+			case oldest[node] < first:
+				b.Add(&queue.Down{Node: node, Last: first - 1, Lost: true})
 			}
 		}
 		if b.Len() == 0 {

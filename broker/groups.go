@@ -26,7 +26,7 @@ type groups struct {
 	open      atomic.Pointer[map[uint64]*group.Group]
 	damaged   map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
 	links     *link.Links      // nil: there are no other nodes
-	alive     atomic.Pointer[map[uint64]bool]
+	alive     atomic.Pointer[map[uint64]uint64]
 	start     opening
 
 	env        *forward.Env

@@ -30,6 +30,7 @@ type consumer struct {
 type pending struct {
 	batch    oplog.Batch
 	applied  bool
+	handed   bool              // some leader was given it
 	again    bool              // it was handed in more than once
 	requests []uint32          // without an answer
 	attaches map[uint32]uint32 // the consumer that begins, by request
@@ -83,15 +84,19 @@ func (c *caller) consumer(id uint32) *consumer {
 // not answered is not among them: the client must hear first that it is there.
 func (c *caller) lose() group.Caller {
 	coming := map[uint32]bool{}
+	list := group.Caller{Key: c.key}
+	for _, con := range c.consumers {
+		con.lost = true
+	}
 	for i := range c.pending {
-		c.pending[i].again = true
-		for _, id := range c.pending[i].attaches {
+		p := &c.pending[i]
+		p.again = p.handed
+		for _, id := range p.attaches {
 			coming[id] = true
+			c.consumer(id).lost = p.handed // else nobody has told it anything
 		}
 	}
-	list := group.Caller{Key: c.key}
 	for id, con := range c.consumers {
-		con.lost = true
 		if !coming[id] {
 			list.Seen = append(list.Seen, queue.Seen{Consumer: id, Number: con.seen})
 		}

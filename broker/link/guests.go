@@ -250,6 +250,17 @@ func (s *guests) lead(id uint64, leading bool) {
 	}
 }
 
+// dismiss ends the attachment of a node that was taken for gone: if it lives, it has to begin anew.
+func (s *guests) dismiss(at visit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.asked, at)
+	if v := s.visitors[at]; v != nil {
+		delete(s.visitors, at)
+		s.refuse(at, v.epoch)
+	}
+}
+
 // lost forgets a node that cannot be reached: what was on its way to it is not kept back any more.
 func (s *guests) lost(node uint64) {
 	wakers := map[queue.SessionKey]group.Waker{}

@@ -303,6 +303,18 @@ func whateverBreaks(t *testing.T, random *rand.Rand) {
 	}
 }
 
+// TestWithoutAcknowledgement nothing is lost as long as nothing breaks, also when the leader has to be found first.
+func TestWithoutAcknowledgement(t *testing.T) {
+	w := newWorld(t)
+	id := w.declare("q")
+	producer, consumer := w.session(2, 100), w.session(4, 200)
+	producer.publish(id, 1, 50)
+	consumer.do(&queue.Attach{Queue: id, Consumer: 1, Request: 1, Channel: 1, NoAck: true, Window: 1 << 20})
+	producer.publish(id, 51, 100)
+	consumer.until("all messages", func() bool { return len(consumer.got) == 100 })
+}
+
+// dump shows what everybody believes.
 func (w *world) dump() {
 	w.log.mu.Lock()
 	w.t.Logf("leader %d, %d entries, %d waiting", w.log.leader, len(w.log.entries), len(w.log.waiting))

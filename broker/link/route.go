@@ -46,7 +46,7 @@ func (r *route) Propose(b oplog.Batch) error {
 		return fmt.Errorf("group %d: %w", r.group, err)
 	}
 	if r.ready {
-		r.handIn(&b)
+		r.handIn(&c.pending[len(c.pending)-1])
 	} else {
 		r.seek()
 	}
@@ -66,8 +66,10 @@ func (r *route) caller(key queue.SessionKey) *caller {
 }
 
 // handIn gives a batch to the leader.
-func (r *route) handIn(b *oplog.Batch) {
+func (r *route) handIn(p *pending) {
 	var err error
+	b := &p.batch
+	p.handed = true
 	if r.leader == r.links.Node {
 		if local := r.links.Local(r.group); local != nil {
 			err = local.Propose(*b)
@@ -373,6 +375,6 @@ func (r *route) handInAgain(c *caller, last uint64) {
 		if !r.ready {
 			return
 		}
-		r.handIn(&c.pending[i].batch)
+		r.handIn(&c.pending[i])
 	}
 }

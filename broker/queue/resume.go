@@ -1,9 +1,7 @@
 package queue
 
 import (
-	"maps"
 	"math/bits"
-	"slices"
 	"sort"
 
 	"github.com/warrenmq/warren/broker/ledger"
@@ -17,15 +15,18 @@ func (s *Set) Last(key SessionKey) uint64 {
 	return 0
 }
 
-// Nodes gives the nodes that have sessions here, in order.
-func (s *Set) Nodes() []uint64 {
-	nodes := map[uint64]bool{}
+// Oldest gives the nodes that have sessions here, and the lowest number of a session of each.
+func (s *Set) Oldest() map[uint64]uint64 {
+	nodes := map[uint64]uint64{}
 	for key := range s.sessions {
-		if key.Node != Forwarders {
-			nodes[key.Node] = true
+		if key.Node == Forwarders {
+			continue
+		}
+		if oldest, ok := nodes[key.Node]; !ok || key.Session < oldest {
+			nodes[key.Node] = key.Session
 		}
 	}
-	return slices.Sorted(maps.Keys(nodes))
+	return nodes
 }
 
 // Resume says again what a session has not seen: it has lost its leader, or the way to it. seen is the consumers it knows

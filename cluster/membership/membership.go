@@ -30,6 +30,7 @@ type Node struct {
 	Address string `json:"address"` // where it listens for other nodes
 	Zone    string `json:"zone,omitempty"`
 	Backend bool   `json:"backend"` // it holds groups
+	Life    uint64 `json:"life"`    // rises with every start
 }
 
 // Group is a group for durable queues.
@@ -42,6 +43,7 @@ type Group struct {
 type View struct {
 	Nodes      map[uint64]Node // that belong to the cluster
 	Alive      map[uint64]bool
+	Lives      map[uint64]uint64 // of those, which one it is
 	Groups     map[uint64]Group
 	Controller uint64 // the node that decides; 0: none
 
@@ -107,7 +109,7 @@ func (r *Registry) changed(e meta.Event) {
 }
 
 func (r *Registry) read() (*View, error) {
-	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
+	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Lives: map[uint64]uint64{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
 	for key, kv := range r.pairs {
 		v.revisions[key] = kv.Revision
 		if err := v.take(key, kv.Value); err != nil {
@@ -126,7 +128,7 @@ func (v *View) take(key string, value []byte) error {
 			return err
 		}
 		if prefix+"/" == alivePrefix {
-			v.Alive[n.ID] = true
+			v.Alive[n.ID], v.Lives[n.ID] = true, n.Life
 		}
 		if old, ok := v.Nodes[n.ID]; !ok || prefix+"/" == alivePrefix || old.Address == "" {
 			v.Nodes[n.ID] = n

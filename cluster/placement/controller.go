@@ -73,7 +73,7 @@ func (c *Controller) Step(ctx context.Context) {
 
 // decide shows that the node lives, and places groups if that is its part.
 func (c *Controller) decide(ctx context.Context, v *membership.View) error {
-	if !v.Alive[c.Self.ID] {
+	if v.Lives[c.Self.ID] != c.Self.Life { // the lease was lost, or is an earlier life's
 		return c.Registry.Live(ctx, c.Self)
 	}
 	if v.Controller == 0 {

@@ -91,7 +91,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.Advertise = l.Addr().String()
 	}
 	n.Self, err = n.registry.Join(ctx, membership.Node{
-		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true,
+		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true, Life: uint64(time.Now().UnixMilli()) << 20,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())
@@ -154,7 +154,7 @@ func (n *Node) control(ctx context.Context) error {
 	some := make(chan struct{})
 	var once sync.Once
 	n.registry.Listen(func(v *membership.View) {
-		if len(v.Groups) > 0 && v.Alive[n.Self.ID] {
+		if len(v.Groups) > 0 && v.Lives[n.Self.ID] == n.Self.Life {
 			once.Do(func() { close(some) })
 		}
 	})
@@ -178,7 +178,7 @@ func (n *Node) meet(v *membership.View) {
 		if err := b.Arrange(layout(v)); err != nil {
 			n.Logger.Error().Err(err).Msg("a group cannot be opened")
 		}
-		b.Alive(v.Alive)
+		b.Alive(v.Lives)
 	}
 }
 
@@ -194,7 +194,7 @@ func layout(v *membership.View) map[uint64]broker.Placement {
 func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
-		Peers: calls{n.network}, Groups: layout(n.registry.View()),
+		Peers: calls{n.network}, Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
 }

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// faults is how many faults TestClusterUnderFaults makes; `make cluster-test` asks for more.
+var faults = flag.Int("faults", 3, "how many faults TestClusterUnderFaults makes")
+
+// trio is three nodes on loopback, with etcd embedded.
+type trio struct {
+	t     *testing.T
+	dir   string
+	ports []string // AMQP, HTTP, nodes, etcd, etcd's members; of each node
+	mu    sync.Mutex
+	nodes [3]*process
+}
+
+const portsOfNode = 4
+
+func startTrio(t *testing.T) *trio {
+	t.Helper()
+	c := &trio{t: t, dir: t.TempDir()}
+	var held []net.Listener
+	for range portsOfNode * 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, l)
+		c.ports = append(c.ports, l.Addr().String())
+	}
+	for _, l := range held {
+		l.Close()
+	}
+	for i := range c.nodes {
+		c.begin(i)
+	}
+	for i := range c.nodes {
+		c.nodes[i].ready()
+	}
+	c.whole()
+	return c
+}
+
+// begin starts a node and does not wait for it.
+func (c *trio) begin(i int) {
+	c.t.Helper()
+	at := c.ports[portsOfNode*i:]
+	var members []string
+	for n := range c.nodes {
+		members = append(members, fmt.Sprintf("n%d=http://%s", n+1, c.ports[portsOfNode*n+3]))
+	}
+	p := launch(c.t, c.dir, "--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--node-name", fmt.Sprintf("n%d", i+1),
+		"--data-dir", filepath.Join(c.dir, fmt.Sprint("n", i+1)), "--cluster-listen", at[1], "--cluster-lease", "3s",
+		"--etcd-embed", "--etcd-listen", at[2], "--etcd-peer-listen", at[3], "--etcd-members", strings.Join(members, ","))
+	p.addr = at[0]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[i] = p
+}
+
+// whole waits until every group has three members: a queue in each is published to, and confirms.
+func (c *trio) whole() {
+	c.t.Helper()
+	eventually(c.t, "every group has three members", func() bool {
+		voters := 0
+		for _, p := range c.nodes {
+			voters += strings.Count(p.stdout.String(), "ConfChangeAddNode")
+		}
+		return voters >= 2*2 // the first two groups begin with one member
+	})
+}
+
+// any gives a node that runs, other than one.
+func (c *trio) any(random *rand.Rand, but int) *process {
+	for {
+		i := random.IntN(len(c.nodes))
+		if i != but {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.nodes[i]
+		}
+	}
+}
+
+// again connects wherever a node answers, until over is closed.
+func (c *trio) again(seed uint64, over chan struct{}, use func(*amqp.Channel)) {
+	random := rand.New(rand.NewPCG(seed, 3))
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-pause.C:
+		}
+		conn, err := amqp.Dial("amqp://guest:guest@" + c.any(random, -1).addr)
+		if err != nil {
+			continue
+		}
+		gone := make(chan struct{})
+		go func() {
+			select {
+			case <-over:
+				conn.Close()
+			case <-gone:
+			}
+		}()
+		if ch, err := conn.Channel(); err == nil {
+			use(ch)
+		}
+		close(gone)
+		conn.Close()
+	}
+}
+
+// fault does something to the cluster, and mends it.
+func (c *trio) fault(random *rand.Rand, confirmed func() int) string {
+	i := random.IntN(len(c.nodes))
+	p := c.nodes[i]
+	goOn := func() {
+		from := confirmed()
+		eventually(c.t, "publishing goes on", func() bool { return confirmed() > from+200 })
+	}
+	switch random.IntN(3) {
+	case 0:
+		_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+		goOn()
+		_ = p.cmd.Process.Signal(syscall.SIGCONT)
+		return fmt.Sprintf("node %d stopped for a while", i+1)
+	case 1:
+		for _, p := range c.nodes {
+			p.kill()
+		}
+		for i := range c.nodes {
+			c.begin(i)
+		}
+		for _, p := range c.nodes {
+			p.ready()
+		}
+		return "all nodes killed"
+	default:
+		p.kill()
+		goOn()
+		c.begin(i)
+		c.nodes[i].ready()
+		return fmt.Sprintf("node %d killed", i+1)
+	}
+}
+
+// TestClusterUnderFaults publishes with confirms and consumes with acknowledgements through all nodes, while these are killed
+// or stopped. What was confirmed is there, what was settled does not come back, and what comes again says so.
+func TestClusterUnderFaults(t *testing.T) {
+	c := startTrio(t)
+	random := rand.New(rand.NewPCG(uint64(*faults), 11))
+	victims := make([]*victim, 4)
+	over := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range victims {
+		v := &victim{name: fmt.Sprint("victim", i), fate: map[uint64]fate{}}
+		victims[i] = v
+		all.Go(func() { c.again(uint64(2*i), over, func(ch *amqp.Channel) { v.produce(t, ch, func() {}) }) })
+		all.Go(func() { c.again(uint64(2*i+1), over, func(ch *amqp.Channel) { v.consume(t, ch) }) })
+	}
+	confirmed := func() (sum int) {
+		for _, v := range victims {
+			v.mu.Lock()
+			sum += v.total
+			v.mu.Unlock()
+		}
+		return sum
+	}
+	for range *faults {
+		from := confirmed()
+		eventually(t, "publishing goes on", func() bool { return confirmed() > from+2000 })
+		t.Log(c.fault(random, confirmed))
+	}
+	close(over)
+	all.Wait()
+	sum := victim{}
+	for _, v := range victims {
+		c.settle(v)
+		v.empty(t, c.nodes[random.IntN(len(c.nodes))])
+		sum.lost, sum.back, sum.unflagged = sum.lost+v.lost, sum.back+v.back, sum.unflagged+v.unflagged
+		sum.total, sum.repeated = sum.total+v.total, sum.repeated+v.repeated
+	}
+	t.Logf("%d faults, %d messages confirmed: %d lost, %d settled ones back; %d came again, of these %d without the flag",
+		*faults, sum.total, sum.lost, sum.back, sum.repeated, sum.unflagged)
+	if sum.lost+sum.back+sum.unflagged > 0 || sum.total == 0 {
+		t.Error("see above")
+	}
+}
+
+// settle waits until nobody holds messages of a queue: a node that was killed is known to be gone.
+func (c *trio) settle(v *victim) {
+	ch := c.nodes[0].channel()
+	defer ch.Close()
+	last, since := -1, time.Now()
+	eventually(c.t, "messages come back", func() bool {
+		q, err := ch.QueueDeclarePassive(v.name, true, false, false, false, nil)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if n := cmp.Or(q.Messages, 0); n != last {
+			last, since = n, time.Now()
+		}
+		return q.Consumers == 0 && time.Since(since) > 5*time.Second // the lease, and more
+	})
+}
