@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
+.PHONY: build run test sim cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren. grpcnotrace leaves a page for browsers out of gRPC, and with it
 ## templates, which keep the linker from leaving out what nobody calls: a fifth of the binary
@@ -46,6 +46,14 @@ torture:
 ## deadletters: 4,000,000 dead letters in chains of three queues, of a broker that is killed five times
 deadletters:
 	$(GO) test -run 'TestDeadLetters' -v -count=1 -timeout 120m ./cmd/warren -args -letters 1000000
+
+## cluster: three nodes on loopback, with etcd embedded, in cluster-data
+cluster: build
+	deploy/cluster
+
+## cluster-test: three nodes that are killed and stopped 50 times while they are published to and consumed from
+cluster-test:
+	$(GO) test -run 'TestClusterUnderFaults' -v -count=1 -timeout 60m ./cmd/warren -args -faults 50
 
 ## disk: 20 GB through a store that holds 1 GB: what lies on the disk stays near what is alive
 disk:

@@ -82,12 +82,24 @@ func (c *Controller) decide(ctx context.Context, v *membership.View) error {
 	if v.Controller != c.Self.ID {
 		return nil
 	}
-	changed := Assign(v, c.Wishes)
+	wishes := c.Wishes
+	wishes.Even = c.settled(v)
+	changed := Assign(v, wishes)
 	if len(changed) == 0 {
 		return nil
 	}
 	c.Logger.Info().Int("groups", len(changed)).Msg("placing groups")
 	return c.Registry.Place(ctx, v, changed)
+}
+
+// settled tells whether the groups of this node are where they should be: one move is carried out before the next.
+func (c *Controller) settled(v *membership.View) bool {
+	for _, s := range c.Host.Status() {
+		if g, ok := v.Groups[s.Group]; ok && (len(s.Learners) > 0 || !slices.Equal(slices.Sorted(slices.Values(g.Members)), slices.Sorted(slices.Values(s.Voters)))) {
+			return false
+		}
+	}
+	return true
 }
 
 // carryOut moves the groups of this node towards their place: their members, then their leaders, one at a time.

@@ -11,8 +11,9 @@ import (
 
 // Wishes bound the decision.
 type Wishes struct {
-	Size    int // members of a group. Default 3
-	PerNode int // groups for each node that holds some. Default 2
+	Size    int  // members of a group. Default 3
+	PerNode int  // groups for each node that holds some. Default 2
+	Even    bool // where nothing else is to change, one member moves to a node that has less to do
 }
 
 // Assign gives the groups that are to change, and how. A member that belongs to the cluster stays, whether it lives or not:
@@ -53,7 +54,41 @@ func Assign(v *membership.View, w Wishes) map[uint64]membership.Group {
 		a.changed[next] = membership.Group{Members: members, First: slices.Clone(members)}
 		next++
 	}
+	if len(a.changed) == 0 && w.Even {
+		a.even(ids)
+	}
 	return a.changed
+}
+
+// even moves one member from the node with the most to do to the one with the least, if that makes them more alike and
+// leaves the group in as many zones.
+func (a *assignment) even(ids []uint64) {
+	most := slices.MaxFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(y, x)) })
+	least := slices.MinFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(x, y)) })
+	if a.load[most]-a.load[least] < 2 || !a.view.Alive[most] || !a.view.Alive[least] {
+		return
+	}
+	for _, id := range ids {
+		g := a.view.Groups[id]
+		at := slices.Index(g.Members, most)
+		if at < 0 || slices.Contains(g.Members, least) {
+			continue
+		}
+		members := slices.Clone(g.Members)
+		members[at] = least
+		if a.zones(members) >= a.zones(g.Members) {
+			a.changed[id] = membership.Group{Members: members, First: g.First}
+			return
+		}
+	}
+}
+
+func (a *assignment) zones(members []uint64) int {
+	zones := map[string]bool{}
+	for _, m := range members {
+		zones[a.view.Nodes[m].Zone] = true
+	}
+	return len(zones)
 }
 
 type assignment struct {

@@ -1,0 +1,123 @@
+//go:build !noetcd
+
+package etcdmeta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/rs/zerolog"
+)
+
+// Embedded is a member of etcd in this process.
+type Embedded struct {
+	server *embed.Etcd
+}
+
+// Embed starts a member, and waits until it serves, which needs a majority of the members.
+func Embed(ctx context.Context, o EmbedOptions) (*Embedded, error) {
+	config, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	server, err := embed.StartEtcd(config)
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded etcd: %w", err)
+	}
+	e := &Embedded{server: server}
+	select {
+	case <-server.Server.ReadyNotify():
+		return e, nil
+	case err := <-server.Err():
+		e.Close()
+		return nil, fmt.Errorf("the embedded etcd ended: %w", err)
+	case <-ctx.Done():
+		e.Close()
+		return nil, fmt.Errorf("the embedded etcd finds no majority of its members: %w", ctx.Err())
+	}
+}
+
+func (o *EmbedOptions) config() (*embed.Config, error) {
+	c := embed.NewConfig()
+	c.Name, c.Dir = o.Name, o.Dir
+	c.MaxTxnOps, c.MaxRequestBytes = EmbeddedMaxOps, 64<<20
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "100000"
+	c.QuotaBackendBytes = 8 << 30
+	client, err := urls(o.ClientURL)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := urls(o.PeerURL)
+	if err != nil {
+		return nil, err
+	}
+	c.ListenClientUrls, c.AdvertiseClientUrls = client, client
+	c.ListenPeerUrls, c.AdvertisePeerUrls = peer, peer
+	c.InitialCluster = o.Members
+	if c.InitialCluster == "" {
+		c.InitialCluster = c.InitialClusterFromName(o.Name)
+	}
+	c.ClusterState = embed.ClusterStateFlagNew
+	if o.Joining {
+		c.ClusterState = embed.ClusterStateFlagExisting
+	}
+	if t := o.TLS; t != nil {
+		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile, c.ClientTLSInfo.TrustedCAFile = t.CertFile, t.KeyFile, t.CAFile
+		c.ClientTLSInfo.ClientCertAuth = true
+		c.PeerTLSInfo = c.ClientTLSInfo
+	}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapCore{o.Logger}))
+	return c, c.Validate()
+}
+
+func urls(list string) ([]url.URL, error) {
+	var all []url.URL
+	for _, one := range strings.Split(list, ",") {
+		u, err := url.Parse(one)
+		if err != nil {
+			return nil, fmt.Errorf("address of the embedded etcd: %w", err)
+		}
+		if u.Host == "" {
+			return nil, errors.New("an address of the embedded etcd has no host: " + one)
+		}
+		all = append(all, *u)
+	}
+	return all, nil
+}
+
+// Close stops the member.
+func (e *Embedded) Close() { e.server.Close() }
+
+// zapCore gives etcd's warnings to the log; the rest is chat.
+type zapCore struct{ logger zerolog.Logger }
+
+// The methods of zapcore.Core.
+func (zapCore) Enabled(l zapcore.Level) bool        { return l >= zapcore.WarnLevel }
+func (c zapCore) With([]zapcore.Field) zapcore.Core { return c }
+func (zapCore) Sync() error                         { return nil }
+func (c zapCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return to.AddCore(e, c)
+	}
+	return to
+}
+
+func (c zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	event := c.logger.Warn()
+	if e.Level > zapcore.WarnLevel {
+		event = c.logger.Error()
+	}
+	all := zapcore.NewMapObjectEncoder()
+	for _, f := range fields {
+		f.AddTo(all)
+	}
+	event.Fields(all.Fields).Str("from", "etcd").Msg(e.Message)
+	return nil
+}
