@@ -169,12 +169,15 @@ type queueNumber struct {
 	values [lengths + int(stats.Kinds)]int64
 }
 
-// queueNumbers asks every group for the numbers of its queues.
+// queueNumbers asks every group for the numbers of its queues. Those in which nothing ever happened are left out.
 func (s *Server) queueNumbers(ctx context.Context) ([]queueNumber, error) {
 	var all []queueNumber
 	for _, g := range s.Groups() {
 		part, err := ask(ctx, g, func(set *queue.Set) (list []queueNumber) {
 			set.EachStats(func(id queue.ID, vhost string, c queue.Counts, st *queue.Stats) {
+				if c == (queue.Counts{Consumers: c.Consumers}) && *st == (queue.Stats{}) {
+					return
+				}
 				n := queueNumber{id: uint64(id), vhost: vhost}
 				n.values[lengthReady], n.values[lengthUnacked] = int64(c.Ready), int64(c.Unacked)
 				n.values[lengthAll] = int64(c.Ready + c.Unacked)
@@ -228,9 +231,6 @@ func (s *sampler) sampleQueues(now int64, all []queueNumber) map[string]*[length
 	s.queues.Sample(now, func(record func(uint64, []int64)) {
 		for i := range all {
 			n := &all[i]
-			if n.values == [len(n.values)]int64{} {
-				continue
-			}
 			if q := known.QueueByID(n.id); q == nil || q.Hidden() {
 				continue
 			}
