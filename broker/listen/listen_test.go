@@ -316,3 +316,25 @@ func TestSlowClients(t *testing.T) {
 		t.Error("the end is not noticed")
 	}
 }
+
+// FuzzProxyHeader: whatever comes first, it is refused or leaves an address and the octets behind it.
+func FuzzProxyHeader(f *testing.F) {
+	f.Add([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4711 5672\r\nAMQP"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x12\x67\x16\x28AMQP"))
+	f.Add([]byte("PROXY UNKNOWN\r\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		client, server := net.Pipe()
+		go func() {
+			_, _ = client.Write(data)
+			_ = client.Close()
+		}()
+		conn, err := readProxyHeader(server)
+		if err == nil {
+			left, _ := io.ReadAll(conn) // the pipe ends as it likes
+			if conn.RemoteAddr() == nil || len(left) >= len(data) || !strings.HasSuffix(string(data), string(left)) {
+				t.Errorf("%q leaves %v and %q", data, conn.RemoteAddr(), left)
+			}
+		}
+		_ = server.Close()
+	})
+}

@@ -55,8 +55,23 @@ func jsonFloat(f float64) any {
 	return float(f)
 }
 
-// readTable makes a field table of a JSON object: integers become long, fractions double.
+// readTable makes a field table of a JSON object: integers become long, fractions double. What could not come over AMQP is
+// refused: tables that lie too deep in each other, or are larger than a frame.
 func readTable(o object) (protocol.Table, error) {
+	t, err := readTableAt(o, 1)
+	if err == nil && len(t.Raw()) > tableMax {
+		return nil, badRequest("a table of more than " + strconv.Itoa(tableMax) + " octets")
+	}
+	return t, err
+}
+
+// tableMax is the largest table, in octets: it has to fit into the largest frame that clients get.
+const tableMax = 128 << 10
+
+func readTableAt(o object, depth int) (protocol.Table, error) {
+	if depth > protocol.TableDepthMax {
+		return nil, errTooDeep
+	}
 	keys := make([]string, 0, len(o))
 	for key := range o {
 		keys = append(keys, key)
@@ -67,7 +82,7 @@ func readTable(o object) (protocol.Table, error) {
 		if len(key) > math.MaxUint8 {
 			return nil, badRequest("a name of more than 255 octets")
 		}
-		value, err := readField(o[key])
+		value, err := readField(o[key], depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +91,10 @@ func readTable(o object) (protocol.Table, error) {
 	return t, nil
 }
 
-func readField(value any) (any, error) {
+var errTooDeep = badRequest("tables and lists lie too deep in each other")
+
+// readField makes a field's value; depth is that of a table or list that it may be.
+func readField(value any, depth int) (any, error) {
 	switch v := value.(type) {
 	case nil:
 		return nil, badRequest("null_not_allowed")
@@ -90,12 +108,15 @@ func readField(value any) (any, error) {
 		}
 		return f, nil
 	case object:
-		return readTable(v)
+		return readTableAt(v, depth)
 	case []any:
+		if depth > protocol.TableDepthMax {
+			return nil, errTooDeep
+		}
 		out := make(protocol.Array, len(v))
 		for i, element := range v {
 			var err error
-			if out[i], err = readField(element); err != nil {
+			if out[i], err = readField(element, depth+1); err != nil {
 				return nil, err
 			}
 		}
