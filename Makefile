@@ -20,10 +20,9 @@ RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .PHONY: build run test sim cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
 
-## build: the release binary, static, in bin/warren. grpcnotrace leaves a page for browsers out of gRPC, and with it
-## templates, which keep the linker from leaving out what nobody calls: a fifth of the binary
+## build: the release binary, static, in bin/warren
 build:
-	CGO_ENABLED=0 $(GO) build -tags grpcnotrace -trimpath -o bin/ ./cmd/warren
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/warren
 
 ## run: a broker on 127.0.0.1:5672; ARGS="--ephemeral" and the like are handed on
 run: build
