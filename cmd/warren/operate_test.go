@@ -97,3 +97,20 @@ default_users.bob.configure = ^b; default_users.bob.write = w; default_users.car
 	}
 	p.stop()
 }
+
+// TestExitCodes are those that rabbitmqctl of RabbitMQ 4.3.6 gave for the same lines.
+func TestExitCodes(t *testing.T) {
+	i := newImage(t, "WARREN_LISTEN=127.0.0.1:0")
+	p := i.start()
+	for line, want := range map[string]int{
+		"nosuch": 64, "add_user": 64, "delete_user nobody": 0, "add_user guest x": 70, "authenticate_user guest bad": 65, "close_connection nope why": 69,
+		"delete_vhost nope": 65, "set_permissions -p nope guest a b c": 69, "set_permissions -p / nobody a b c": 67, "list_queues -p nope": 0,
+		"set_log_level nosuch debug": 64, "clear_policy nope": 69, "delete_queue nope": 64, "purge_queue nope": 65, "change_password nobody x": 67,
+		"set_user_tags nobody x": 67, "list_user_permissions nobody": 69, "set_policy p [ {}": 69,
+	} {
+		if out, code := i.exec("rabbitmqctl " + line); code != want {
+			t.Errorf("%s: exit code %d, want %d: %s", line, code, want, out)
+		}
+	}
+	p.stop()
+}

@@ -120,7 +120,7 @@ var listings = []listing{
 func constant(text string) func(*call) string { return func(*call) string { return text } }
 
 func noVHost(c *call) error { return failPlain(exitData, "Virtual host '%s' does not exist", c.host()) }
-func noUser(c *call) error  { return fail(exitNoUser, "User %q does not exist", c.args[0]) }
+func noUser(c *call) error  { return fail(exitUnavailable, "User %q does not exist", c.args[0]) } // RabbitMQ: 69 here, 67 elsewhere
 
 // seconds is the timeout.
 func (c *call) seconds() float64 {

@@ -33,7 +33,12 @@ var nodeCommands = []*command{
 			if len(c.args) == 2 {
 				wish["area"] = c.args[0]
 			}
-			return output{}, c.control("log-level", wish)
+			err := c.control("log-level", wish)
+			var f *failure
+			if errors.As(err, &f) && f.code == exitData {
+				f.code = exitUsage // as RabbitMQ has it
+			}
+			return output{}, err
 		}},
 	{name: "set_vm_memory_high_watermark", group: configGroup, args: "<fraction> | absolute <value>", least: 1, most: 2,
 		help: "Sets the memory from which on publishers are blocked, until the broker ends",

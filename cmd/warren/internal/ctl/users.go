@@ -209,7 +209,7 @@ func (c *call) permit(path string, wish object) error {
 	case c.client.get(api("users", c.args[0]), nil) != nil:
 		return fail(exitNoUser, "User %s does not exist", c.args[0])
 	case c.client.get(api("vhosts", c.host()), nil) != nil:
-		return fail(exitData, "Virtual host '%s' does not exist", c.host())
+		return fail(exitUnavailable, "Virtual host %s does not exist", c.host())
 	}
 	return fail(exitData, "%s", r.reason)
 }
