@@ -18,6 +18,10 @@ type Cluster struct {
 	Peers link.Peers
 	// Groups are the groups for durable queues, and where they are. Broker.Arrange changes them.
 	Groups map[uint64]Placement
+	// Left tells whether a group's own log says that this node is no longer a member.
+	Left func(group uint64) bool
+	// Drop removes what is stored of a group that was left and closed.
+	Drop func(group uint64) error
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.
 	FirstSession uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
@@ -137,7 +141,8 @@ func (g *groups) bury(of *group.Group) {
 	})
 }
 
-// Arrange tells which nodes hold which groups now. Groups that are to have a member here and have none are opened.
+// Arrange tells which nodes hold which groups now. Groups that are to have a member here and have none are opened, those
+// that this node has left are closed and removed. Calls come one after another.
 func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	g := &b.groups
 	layout := newLayout(groups)
@@ -149,7 +154,29 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 			}
 		}
 	}
+	for id := range *g.open.Load() {
+		if id < transientBase && !layout.holds(id, g.node) && b.config.Cluster.Left(id) {
+			if err := g.leave(id); err != nil {
+				return err
+			}
+			if err := b.config.Cluster.Drop(id); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// leave closes a group.
+func (g *groups) leave(id uint64) error {
+	g.mu.Lock()
+	all := maps.Clone(*g.open.Load())
+	opened := all[id]
+	delete(all, id)
+	g.open.Store(&all)
+	g.mu.Unlock()
+	g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")
+	return opened.Close()
 }
 
 // sessionEnded ends a connection that the groups no longer know: this node was taken for gone.

@@ -27,10 +27,23 @@ type Controller struct {
 	Self     membership.Node
 	Host     Host
 	Wishes   Wishes
-	Logger   zerolog.Logger
+	// Arrange is called, one call at a time, so that this node opens the groups it is to hold and closes those it has left.
+	Arrange func(*membership.View)
+	Logger  zerolog.Logger
 
-	news chan struct{}
+	news  chan struct{}
+	since map[uint64]stable
 }
+
+// stable is since when a group has had the same voters.
+type stable struct {
+	voters []uint64
+	at     time.Time
+}
+
+// rest is how long a group keeps its voters before its leadership is handed over: who was just made one may not know yet,
+// and while a transfer fails nothing is proposed.
+const rest = 3 * time.Second
 
 // every is how often the Controller looks though it has heard nothing.
 const every = time.Second
@@ -40,7 +53,7 @@ const attempt = 5 * time.Second
 
 // Run looks after the cluster until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	c.news = make(chan struct{}, 1)
+	c.news, c.since = make(chan struct{}, 1), map[uint64]stable{}
 	c.Registry.Listen(func(*membership.View) {
 		select {
 		case c.news <- struct{}{}:
@@ -68,6 +81,7 @@ func (c *Controller) Step(ctx context.Context) {
 	if err := c.decide(ctx, v); err != nil && !errors.Is(err, meta.ErrConflict) && ctx.Err() == nil {
 		c.Logger.Warn().Err(err).Msg("the cluster's metadata cannot be changed")
 	}
+	c.Arrange(v)
 	c.carryOut(v)
 }
 
@@ -122,6 +136,12 @@ func (c *Controller) carryOut(v *membership.View) {
 // handOver gives a group to the node that should lead it, if that one has all of it.
 func (c *Controller) handOver(v *membership.View, g membership.Group, s *raftlog.Status) bool {
 	to := Leader(s.Group, g)
+	if before := c.since[s.Group]; !slices.Equal(before.voters, s.Voters) {
+		c.since[s.Group] = stable{slices.Clone(s.Voters), time.Now()}
+		return false
+	} else if time.Since(before.at) < rest {
+		return false
+	}
 	if to == c.Self.ID || !v.Alive[to] || !slices.Contains(s.Voters, to) {
 		return false
 	}

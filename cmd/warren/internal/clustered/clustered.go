@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,7 +151,7 @@ func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, erro
 func (n *Node) control(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger}
+	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger, Arrange: n.arrange}
 	some := make(chan struct{})
 	var once sync.Once
 	n.registry.Listen(func(v *membership.View) {
@@ -167,7 +168,7 @@ func (n *Node) control(ctx context.Context) error {
 	}
 }
 
-// meet connects to the nodes there are, and tells the broker where groups are and who lives.
+// meet connects to the nodes there are, and tells the broker who lives.
 func (n *Node) meet(v *membership.View) {
 	for id, node := range v.Nodes {
 		if id != n.Self.ID {
@@ -175,10 +176,18 @@ func (n *Node) meet(v *membership.View) {
 		}
 	}
 	if b := n.broker.Load(); b != nil {
-		if err := b.Arrange(layout(v)); err != nil {
-			n.Logger.Error().Err(err).Msg("a group cannot be opened")
-		}
 		b.Alive(v.Lives)
+	}
+}
+
+// arrange tells the broker where groups are.
+func (n *Node) arrange(v *membership.View) {
+	b := n.broker.Load()
+	if b == nil {
+		return
+	}
+	if err := b.Arrange(layout(v)); err != nil {
+		n.Logger.Error().Err(err).Msg("a group cannot be opened or closed")
 	}
 }
 
@@ -195,8 +204,15 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
 		Peers: calls{n.network}, Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
+		Left: n.left, Drop: n.host.Drop,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
+}
+
+// left tells whether a group's log says that this node is no member of it any more.
+func (n *Node) left(group uint64) bool {
+	voters, learners, _ := n.host.Members(group)
+	return len(voters) > 0 && !slices.Contains(voters, n.Self.ID) && !slices.Contains(learners, n.Self.ID)
 }
 
 // Host is the logs of the node's groups.
