@@ -88,7 +88,8 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	}
 	links := link.New(link.Env{
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
-		Leader: leader, Revision: func() int64 { return b.editor.Catalog().Revision }, Answer: answerCounts, Ended: b.sessionEnded,
+		Leader: leader, Answer: answerCounts, Ended: b.sessionEnded,
+		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links

@@ -43,8 +43,8 @@ type Env struct {
 	Leader func(id uint64) uint64
 	// Nodes gives the other nodes that live.
 	Nodes func() []uint64
-	// Revision gives the revision of this node's Catalog.
-	Revision func() int64
+	// Revision gives up to which revision this node's Catalog has everything, and Newest that of the newest thing in it.
+	Revision, Newest func() int64
 	// Answer says something about a group that is led here to who asked; ok is false if it no longer is.
 	Answer func(g *group.Group, question []byte, done func(said []byte, ok bool))
 	// Ended tells that the groups no longer know a session of this node.

@@ -75,6 +75,7 @@ func newWorld(t *testing.T) *world {
 			Leader:   func(uint64) uint64 { return w.log.leads() },
 			Nodes:    func() []uint64 { return []uint64{1, 2, 3, 4} },
 			Revision: func() int64 { return w.editor.Catalog().Revision },
+			Newest:   func() int64 { return w.editor.Catalog().Newest },
 			Leads:    func(*group.Group, bool) {},
 			Ended:    func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
 			Logger:   zerolog.Nop(),
@@ -138,7 +139,11 @@ type session struct {
 	got       []string
 	answers   map[uint32][]queue.Outcome
 	told      []string
+	drained   int64 // of the window of consumer 1, and not given back
 }
+
+// window is how many octets may be on their way to a consumer of the tests: some ten messages.
+const window = 1200
 
 func (w *world) session(node, number uint64) *session {
 	w.t.Helper()
@@ -171,6 +176,9 @@ func (s *session) event(e *group.Event) {
 			s.confirmed[n]++
 		}
 	case queue.Deliver, queue.Got:
+		if e.Kind == queue.Deliver {
+			s.drained += int64(e.Count) * (int64(e.Stride) + queue.DeliveryOverhead)
+		}
 		for i := range e.Count {
 			var m message.Message
 			if err := message.Parse(e.Data[i*e.Stride:], &m); err != nil {
@@ -184,6 +192,10 @@ func (s *session) event(e *group.Event) {
 		}
 	case queue.Answer:
 		s.answers[e.Request] = append(s.answers[e.Request], e.Outcome)
+	case queue.Resumed:
+		if lost := window - int64(e.Ready) - s.drained; lost > 0 {
+			s.drained += lost
+		}
 	case queue.Cancelled:
 		s.told = append(s.told, fmt.Sprintf("cancelled %d", e.Consumer))
 	}
@@ -237,14 +249,17 @@ func (s *session) publish(id queue.ID, first, last uint64) {
 func (s *session) settle() int {
 	s.w.t.Helper()
 	s.mu.Lock()
-	events := s.events
-	s.events = nil
+	events, drained := s.events, s.drained
+	s.events, s.drained = nil, 0
 	s.mu.Unlock()
 	var b queue.Batch
+	if drained > 0 {
+		b.Add(&queue.Credit{Consumer: 1, Bytes: uint32(drained)})
+	}
 	for i := range events {
 		b.Add(&queue.Settle{Consumer: events[i].Consumer, From: events[i].Number, To: events[i].Number})
 	}
-	if len(events) > 0 {
+	if b.Len() > 0 {
 		s.propose(&b)
 	}
 	return len(events)
@@ -263,7 +278,7 @@ func whateverBreaks(t *testing.T, random *rand.Rand) {
 	id := w.declare("q")
 	const messages = 400
 	producer, consumer := w.session(1+random.Uint64N(4), 100), w.session(1+random.Uint64N(4), 200)
-	consumer.do(&queue.Attach{Queue: id, Consumer: 1, Request: 1, Channel: 1, Prefetch: 10, Window: 1 << 20})
+	consumer.do(&queue.Attach{Queue: id, Consumer: 1, Request: 1, Channel: 1, Window: window})
 	for sent := uint64(0); sent < messages; {
 		switch random.IntN(12) {
 		case 0:

@@ -36,6 +36,9 @@ type QueueChange struct{ Before, After *Queue }
 func build(c *Catalog, e meta.Event, node uint64) (Change, error) {
 	next := *c
 	next.Revision = e.Revision
+	for i := range e.Changes {
+		next.Newest = max(next.Newest, e.Changes[i].Revision)
+	}
 	b := builder{next: &next, vhosts: map[string]*VHost{}, node: node, stale: map[string]bool{}}
 	parsed := parseChanges(e.Changes)
 	for i := len(parsed) - 1; i >= 0; i-- { // what goes, goes before what it refers to

@@ -22,7 +22,8 @@ import (
 
 // Catalog is all metadata at one revision. It is immutable, as is everything that can be reached from it.
 type Catalog struct {
-	Revision int64
+	Revision int64 // everything up to here is in it
+	Newest   int64 // of the newest pair in it, which may be older
 	vhosts   *immutable.SortedMap[string, *VHost]
 	users    *immutable.SortedMap[string, *User]
 	globals  *immutable.SortedMap[string, *Parameter]

@@ -17,18 +17,19 @@ import (
 	"github.com/warrenmq/warren/cluster/etcdmeta"
 	"github.com/warrenmq/warren/cluster/raftlog"
 	"github.com/warrenmq/warren/cmd/warren/internal/clustered"
+	"github.com/warrenmq/warren/store/meta"
 )
 
 // joinTime is how long a node may take to find the others at its start: etcd needs a majority of its members.
 const joinTime = 2 * time.Minute
 
 // openCluster makes the broker a node of a cluster.
-func (s *server) openCluster(ctx context.Context, dir string, logs raftlog.Options, config *broker.Config) error {
+func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, logs raftlog.Options, config *broker.Config) error {
 	o, err := clusterOptions(s.values, dir)
 	if err != nil {
 		return err
 	}
-	o.Logs, o.Logger = logs, s.journal.Area("ra")
+	o.Local, o.Logs, o.Logger = local, logs, s.journal.Area("ra")
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	node, err := clustered.Open(ctx, o)

@@ -297,7 +297,7 @@ func (s *server) openStore(ctx context.Context, dir string, memory uint64, confi
 	}
 	sizeLog(memory, &logs)
 	if s.values.Text("cluster_listen") != "" {
-		if err := s.openCluster(ctx, dir, logs, config); err != nil {
+		if err := s.openCluster(ctx, dir, metadata, logs, config); err != nil {
 			return err
 		}
 		host := s.cluster.Host()

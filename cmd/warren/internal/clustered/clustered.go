@@ -30,6 +30,7 @@ import (
 	"github.com/warrenmq/warren/cluster/placement"
 	"github.com/warrenmq/warren/cluster/raftlog"
 	"github.com/warrenmq/warren/cluster/transport"
+	"github.com/warrenmq/warren/store/meta"
 )
 
 // Options say how the node takes part.
@@ -45,8 +46,10 @@ type Options struct {
 	Embed *etcdmeta.EmbedOptions
 	TLS   *tls.Config // nil: in the clear
 	// Lease is how long the node counts as alive when nothing is heard of it. Default 10 s.
-	Lease  time.Duration
-	Logs   raftlog.Options // but for what Node itself knows
+	Lease time.Duration
+	Logs  raftlog.Options // but for what Node itself knows
+	// Local is the metadata of a broker that was alone, empty if there was none.
+	Local  meta.Store
 	Logger zerolog.Logger
 }
 
@@ -82,6 +85,9 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	if err := n.openEtcd(ctx); err != nil {
+		return err
+	}
+	if err := n.adopt(ctx, uuid); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", n.Listen)
