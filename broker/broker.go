@@ -169,11 +169,15 @@ func (b *Broker) limits() (memory, disk uint64) {
 func (b *Broker) startGroups() error {
 	c := &b.config
 	inboxes := group.NewInboxes(c.Node)
-	numbers := firstNumber(c.Clock())
+	first := c.FirstSession
 	if c.Cluster != nil {
-		numbers.Store(c.Cluster.FirstSession)
+		first = c.Cluster.FirstSession
 	}
-	first := numbers.Load()
+	if first == 0 {
+		first = SessionsOf(c.Clock())
+	}
+	numbers := &atomic.Uint64{}
+	numbers.Store(first)
 	authority := &auth.Authority{Catalog: b.editor.Catalog, Anonymous: c.Anonymous, Audit: c.Audit}
 	authority.SetLoopbackOnly(c.LoopbackOnly)
 	authority.SetLimits(c.LoginLimits)
@@ -208,12 +212,9 @@ func (b *Broker) startGroups() error {
 	}})
 }
 
-// firstNumber makes session numbers that no earlier life of this node has used: they begin at its start time.
-func firstNumber(nowMs int64) *atomic.Uint64 {
-	var n atomic.Uint64
-	n.Store(uint64(nowMs) << 20)
-	return &n
-}
+// SessionsOf gives the first session number of a life that begins at a time, in milliseconds: those of lives that began
+// before are below.
+func SessionsOf(nowMs int64) uint64 { return uint64(nowMs) << 20 }
 
 // queueGone removes the metadata of a queue that ended by itself.
 func (b *Broker) queueGone(id queue.ID, done func()) {

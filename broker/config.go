@@ -115,6 +115,9 @@ type Config struct {
 	// Clock gives milliseconds since the epoch. Default: the machine's clock at the start, and from then on its monotonic
 	// clock, so that setting the clock expires nothing.
 	Clock func() int64
+	// FirstSession is the number of this life's first session, above all of earlier lives with the same Log. Default: made of
+	// the clock, which does for a Log that keeps nothing, or a clock that is never set back.
+	FirstSession uint64
 	// Wrap is given every connection before anybody talks on it, and gives it back, perhaps wrapped, or nil to close it.
 	// It is for tests.
 	Wrap func(net.Conn) net.Conn

@@ -46,14 +46,36 @@ func (q *request) listExchanges() (answer, error) {
 	}
 	a, bare := q.ages(), q.asked("disable_stats")
 	l.show = func(indexes []int) []object {
-		out := make([]object, len(indexes))
+		shown := make([]*topology.Exchange, len(indexes))
 		for i, at := range indexes {
-			out[i] = q.server.exchangeObject(all[at], a, bare)
+			shown[i] = all[at]
 		}
-		return out
+		return q.exchangeObjects(shown, a, bare)
 	}
 	return ok(l)
 }
+
+// exchangeObjects shows exchanges; those that delay messages with how many they hold.
+func (q *request) exchangeObjects(list []*topology.Exchange, a ages, bare bool) []object {
+	var behind []*topology.Queue
+	for _, x := range list {
+		if x.Type == delayedType && x.Memory != nil {
+			behind = append(behind, x.Memory)
+		}
+	}
+	held := q.server.queueInfos(q.context(), behind)
+	out := make([]object, len(list))
+	for i, x := range list {
+		out[i] = q.server.exchangeObject(x, a, bare)
+		if x.Type == delayedType && x.Memory != nil {
+			out[i]["messages_delayed"] = held[x.Memory.ID].Delayed
+		}
+	}
+	return out
+}
+
+// delayedType is the type of exchanges that hold messages back.
+const delayedType = "x-delayed-message"
 
 func (s *Server) exchangeObject(x *topology.Exchange, a ages, bare bool) object {
 	o := object{
@@ -88,7 +110,7 @@ func (q *request) getExchange() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o := q.server.exchangeObject(x, q.ages(), q.asked("disable_stats"))
+	o := q.exchangeObjects([]*topology.Exchange{x}, q.ages(), q.asked("disable_stats"))[0]
 	o["incoming"], o["outgoing"] = []any{}, []any{}
 	return ok(o)
 }

@@ -273,6 +273,9 @@ func (s *server) fatal(err error) {
 	os.Exit(1)
 }
 
+// lifeSessions is more sessions than a node can have in one life.
+const lifeSessions = 1 << 40
+
 // openStore opens the data directory with its part of the memory, and lets the broker keep its messages and metadata there.
 func (s *server) openStore(ctx context.Context, dir string, memory uint64, config *broker.Config) error {
 	options := store.Options{
@@ -290,6 +293,9 @@ func (s *server) openStore(ctx context.Context, dir string, memory uint64, confi
 		return err
 	}
 	if err := config.Validate(); err != nil {
+		return err
+	}
+	if config.FirstSession, err = opened.BeginLife(broker.SessionsOf(config.Clock()), lifeSessions); err != nil {
 		return err
 	}
 	logs := raftlog.Options{

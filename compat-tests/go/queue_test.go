@@ -294,3 +294,18 @@ func TestNowaitErrorsStillCloseTheChannel(t *testing.T) {
 	c.must(err, "queue.declare nowait")
 	c.refused(closed, amqp.AccessRefused, "reserved prefix")
 }
+
+func TestDeletingCountsWhatWasPublishedBefore(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	for range 20 {
+		q, err := c.QueueDeclare(unique("queue"), true, false, false, false, nil)
+		c.must(err, "queue.declare")
+		for _, body := range numbered(5) { // on the same channel, without confirms
+			c.publish("", q.Name, body)
+		}
+		n, err := c.QueueDelete(q.Name, false, false, false)
+		c.must(err, "queue.delete")
+		equal(t, "deleted", n, 5)
+	}
+}

@@ -3,6 +3,7 @@ package compat
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -239,4 +240,23 @@ func TestDeduplicationInAQueue(t *testing.T) {
 	c.confirm("", q, key("a"))
 	c.waitReady(q, 2)
 	equal(t, "left", c.drain(q), []string{"b", "a"})
+}
+
+// A delay of years is one, and what waits is told by the API.
+func TestDelayedMessagesAreCounted(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	x := c.pluginExchange("x-delayed-message", amqp.Table{"x-delayed-type": "fanout"})
+	m := manage(t)
+	q := c.boundQueue(x, "")
+	c.confirming()
+	for _, delay := range []int64{3_600_000, 1<<32 - 1} {
+		c.confirmed(x, "", "later", amqp.Table{"x-delay": delay})
+	}
+	c.confirmed(x, "", "now", nil)
+	equal(t, "routed", string(c.get(q).Body), "now")
+	uri, err := amqp.ParseURI(brokerURL)
+	c.must(err, "the address")
+	path := "/exchanges/" + url.PathEscape(uri.Vhost) + "/" + x
+	m.shows(float64(2), path, "messages_delayed")
 }

@@ -4,6 +4,7 @@
 //
 //	key                               value
 //	v                                 format version, 4 bytes
+//	l                                 number of the first session of the node's newest life, 8 bytes
 //	n                                 identity of the node, JSON
 //	M                                 revision of the newest metadata transaction, 8 bytes
 //	m NAME                            a metadata pair: revision of its last change, 8 bytes, then the value
@@ -39,6 +40,8 @@ var (
 	FormatVersion = []byte("v")
 	// Identity is where the node's identity stands.
 	Identity = []byte("n")
+	// Life is where the number of the first session of the node's newest life stands.
+	Life = []byte("l")
 	// MetaRevision is where the newest metadata revision stands.
 	MetaRevision = []byte("M")
 	// MetaPrefix is what metadata keys begin with.

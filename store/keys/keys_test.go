@@ -16,7 +16,7 @@ func TestKeysSortAsTheyAreRead(t *testing.T) {
 		HardState(1), SnapshotHead(1),
 		Space{1, 1}.SnapshotPart(1, 0), Space{1, 1}.Entry(nil, 7), Space{1, 256}.SnapshotPart(1, 0), Space{1, 256}.Entry(nil, 1),
 		Entry(nil, 256, 1), HardState(256), HardState(^uint64(0)),
-		Meta(""), Meta("a"), Meta("b/c"), Meta("\xff"),
+		Life, Meta(""), Meta("a"), Meta("b/c"), Meta("\xff"),
 		Identity, FormatVersion,
 	}
 	if !slices.IsSortedFunc(sorted, bytes.Compare) {
@@ -90,7 +90,7 @@ func TestBoundsHoldWhatTheyNameAndNothingElse(t *testing.T) {
 			t.Errorf("%q is no metadata", key)
 		}
 	}
-	for _, key := range [][]byte{FormatVersion, Identity, MetaRevision, HardState(1)} {
+	for _, key := range [][]byte{FormatVersion, Identity, Life, MetaRevision, HardState(1)} {
 		if within(key, MetaPrefix, MetaEnd) {
 			t.Errorf("%q is taken for metadata", key)
 		}
