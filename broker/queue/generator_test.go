@@ -217,6 +217,9 @@ func (g *generator) change(c *Config) {
 		c.Retry = pick(g, RetryAll, RetryFailed, RetryReturned)
 		c.RetryMinMs, c.RetryMaxMs = pick[int64](g, 0, 5, 50), pick[int64](g, 0, 20, 2000)
 	}
+	if c.Type == Stream && g.chance(60) {
+		c.SegmentBytes, c.MaxAgeMs = pick[int64](g, 0, 1, 60, 300), pick[int64](g, None, None, 5, 50)
+	}
 	if g.chance(20) {
 		c.ConsumerTimeoutMs = pick[int64](g, 0, 20, 200)
 	}
@@ -228,6 +231,9 @@ func (g *generator) change(c *Config) {
 func (g *generator) configure() Command {
 	id := g.queue()
 	c := DefaultConfig()
+	if q := g.model.live(id); q != nil {
+		c.Type = q.c.Type
+	}
 	g.change(&c)
 	if q := g.model.live(id); q != nil && g.chance(50) {
 		c.ExpiresMs = q.c.ExpiresMs

@@ -278,7 +278,7 @@ func (m *model) purge(c *Purge) {
 	}
 	count := q.count() + len(q.waiting)
 	q.begins += len(q.stream)
-	q.returned, q.ready, q.waiting, q.stream = nil, nil, nil, nil
+	q.returned, q.ready, q.waiting, q.stream, q.segments = nil, nil, nil, nil, nil
 	if q.c.AtLeastOnce {
 		count += len(q.outbox)
 		q.outbox = nil

@@ -79,12 +79,49 @@ func (m *model) takeIn(q *modelQueue, msg *message.Message) {
 		m.relay(q, msg, r)
 	case q.c.Type == Stream:
 		r.expires = m.now // when it came
-		q.stream = append(q.stream, r)
+		q.append(r, int64(len(msg.Body)+len(msg.Props)))
 	default:
 		if q.c.Dedup && msg.Flags&message.FlagDedup != 0 {
 			r.key = "key " + string(msg.Dedup)
 		}
 		q.put(r)
+	}
+}
+
+// modelSegment is a stretch of a stream, which goes as a whole.
+type modelSegment struct {
+	count  int
+	bytes  int64
+	newest int64
+}
+
+// append puts a message behind the others of a stream: into the last segment, unless that is full.
+func (q *modelQueue) append(r *modelMessage, bytes int64) {
+	full := q.c.SegmentBytes
+	if full == 0 {
+		full = 500_000_000
+	}
+	if n := len(q.segments); n == 0 || q.segments[n-1].bytes >= full {
+		q.segments = append(q.segments, modelSegment{})
+	}
+	last := &q.segments[len(q.segments)-1]
+	last.count, last.bytes, last.newest = last.count+1, last.bytes+bytes, r.expires
+	q.stream = append(q.stream, r)
+}
+
+// trim drops the oldest segments of a stream that are too much or too old, and leaves one.
+func (m *model) trim(q *modelQueue) {
+	for len(q.segments) > 1 {
+		sum := int64(0)
+		for _, s := range q.segments {
+			sum += s.bytes
+		}
+		first := q.segments[0]
+		tooMuch, tooOld := q.c.MaxLengthBytes != None && sum > q.c.MaxLengthBytes, q.c.MaxAgeMs != None && first.newest+q.c.MaxAgeMs <= m.now
+		if !tooMuch && !tooOld {
+			return
+		}
+		q.segments, q.stream, q.begins = q.segments[1:], q.stream[first.count:], q.begins+first.count
 	}
 }
 

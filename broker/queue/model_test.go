@@ -104,6 +104,7 @@ type modelQueue struct {
 	cache     []cached                // of a relay
 	stream    []*modelMessage
 	begins    int // offset of the first in stream
+	segments  []modelSegment
 }
 
 // cached is a key that a relay has seen.
@@ -271,6 +272,7 @@ func (m *model) settle(q *modelQueue) {
 	}
 	if q.c.Type == Stream {
 		m.feed(q)
+		m.trim(q)
 		return
 	}
 	m.release(q)
@@ -414,6 +416,9 @@ func (m *model) due() (at int64, ok bool) {
 			if at, limited := c.slow(); limited {
 				sooner(at)
 			}
+		}
+		if len(q.segments) > 1 && q.c.MaxAgeMs != None {
+			sooner(q.segments[0].newest + q.c.MaxAgeMs)
 		}
 		if at, ends := q.outlives(); ends {
 			sooner(at)

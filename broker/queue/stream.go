@@ -47,14 +47,19 @@ func (t *stream) push(r run, segmentBytes int64) {
 	if segmentBytes <= 0 {
 		segmentBytes = segmentDefault
 	}
-	n := len(t.segments)
-	if n == 0 || t.segments[n-1].bytes >= segmentBytes {
-		t.segments = append(t.segments, &segment{first: t.next, tailAt: t.next})
-		n++
+	for r.count > 0 { // a segment ends with the message that fills it
+		n := len(t.segments)
+		if n == 0 || t.segments[n-1].bytes >= segmentBytes {
+			t.segments = append(t.segments, &segment{first: t.next, tailAt: t.next})
+			n++
+		}
+		g := t.segments[n-1]
+		each := max(int64(r.size), 1)
+		part := r.take(uint32(min(int64(r.count), (segmentBytes-g.bytes+each-1)/each)))
+		g.push(part)
+		t.next += uint64(part.count)
+		t.bytes += part.bytes()
 	}
-	t.segments[n-1].push(r)
-	t.next += uint64(r.count)
-	t.bytes += r.bytes()
 }
 
 func (g *segment) push(r run) {
