@@ -73,9 +73,8 @@ func (m *member) append(r *round, message *raftpb.Message) {
 		m.log.append(list)
 		if m.leading {
 			m.probe.begin(m.log.last)
-		}
-		if last := list[len(list)-1]; !m.leading && last.GetType() == raftpb.EntryNormal {
-			m.time.follow(last.GetData())
+		} else {
+			m.followTime(list)
 		}
 	}
 	if message.Term != nil || message.Vote != nil || message.Commit != nil {
@@ -86,6 +85,16 @@ func (m *member) append(r *round, message *raftpb.Message) {
 	if len(message.GetResponses()) > 0 {
 		r.synced = true
 		r.answers = append(r.answers, step{member: m, placed: placed, messages: message.GetResponses()})
+	}
+}
+
+// followTime goes along with the newest entry that has a time: a leader's first one and changes of members have none.
+func (m *member) followTime(list []*raftpb.Entry) {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].GetType() == raftpb.EntryNormal && len(list[i].GetData()) > 0 {
+			m.time.follow(list[i].GetData())
+			return
+		}
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/warrenmq/warren/store/oplog"
 )
 
 // TestTheLogsTimeNeverGoesBack, whatever the clock does, also over a restart.
@@ -52,5 +55,15 @@ func TestTimeGoesOnAfterARestart(t *testing.T) {
 			}
 			n.stop()
 		}
+	}
+}
+
+// TestTimeFollowsTheNewestEntryThatHasOne: a new leader's first entry, which has none, may come with those before it.
+func TestTimeFollowsTheNewestEntryThatHasOne(t *testing.T) {
+	m := &member{time: logTime{clock: func() int64 { return 1000 }}}
+	data := oplog.AppendEntry(nil, 7000, []oplog.Batch{{Data: []byte("x")}})
+	m.followTime([]*raftpb.Entry{{Data: oplog.AppendEntry(nil, 6000, nil)}, {Data: data}, {}, {Type: raftpb.EntryConfChange.Enum(), Data: []byte("y")}})
+	if now := m.time.now(); now != 7000 {
+		t.Errorf("it is %d", now)
 	}
 }
