@@ -92,6 +92,7 @@ func (a *applier) add(t task) {
 	a.tasks = append(a.tasks, t)
 	a.mu.Unlock()
 	a.arrived.Signal()
+	a.member.host.nudge()
 }
 
 // stop ends the applier once its tasks are done, and waits for the last snapshot.

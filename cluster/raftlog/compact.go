@@ -101,12 +101,12 @@ func (a *applier) snapshotWanted() {
 
 // hold is how far back entries are kept whole behind a snapshot, for members that lack some: from which index on.
 type hold struct {
-	lag    uint64 // for members that are behind
-	stream uint64 // for one that is being sent a snapshot
+	lag    uint64 // for members that are not heard
+	stream uint64 // for those that are catching up, or are being sent a snapshot
 	trail  uint64 // for those that this member does not know of while another leads
 }
 
-// streamShare: while a snapshot is on its way, so many times Options.SnapshotBytes of log are kept for what comes after it.
+// streamShare: so many times Options.SnapshotBytes of log are kept for a member that is catching up.
 const streamShare = 64
 
 func (a *applier) holds() hold {
@@ -174,6 +174,10 @@ func (m *member) lacking(index uint64, held hold) uint64 {
 		case id == m.host.Node:
 		case pr.State == tracker.StateSnapshot:
 			upTo = min(upTo, max(pr.PendingSnapshot, held.stream))
+		case pr.State == tracker.StateProbe && pr.RecentActive: // perhaps it has what it was sent, and has not said so
+			upTo = min(upTo, max(pr.Next-1, held.stream))
+		case pr.RecentActive:
+			upTo = min(upTo, max(pr.Match, held.stream))
 		default:
 			upTo = min(upTo, max(pr.Match, held.lag))
 		}

@@ -66,7 +66,7 @@ type Host struct {
 	ended     bool
 	many      atomic.Int64 // open groups
 
-	manual bool         // a test drives workers, appliers and ticks
+	driven func()       // a test drives workers, appliers and ticks: this tells it that something waits
 	soon   func(func()) // runs something after a short time of chance
 
 	held atomic.Int64 // bytes of the entries of all groups, as far as they were reported
@@ -114,6 +114,13 @@ func (h *Host) start(label string, id uint64, f func()) {
 	h.running.Go(func() { pprof.Do(context.Background(), labels, func(context.Context) { f() }) })
 }
 
+// nudge tells a test that drives the host that it may go on.
+func (h *Host) nudge() {
+	if h.driven != nil {
+		h.driven()
+	}
+}
+
 // Open opens the log of a group and starts to drive its machine, as oplog.Host says. The error is oplog.ErrDamaged if what is stored of the
 // group is not what was written: then this group cannot be opened, and others can.
 func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplog.Log, error) {
@@ -128,7 +135,7 @@ func (h *Host) Open(group uint64, members []uint64, machine oplog.Machine) (oplo
 	}
 	h.open[group] = m
 	h.many.Store(int64(len(h.open)))
-	if !h.manual {
+	if h.driven == nil {
 		h.start("raftlog.applier", group, m.applier.run)
 	}
 	m.worker.call(m.begin)

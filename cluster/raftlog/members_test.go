@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/warrenmq/warren/store/entries"
 	"github.com/warrenmq/warren/store/oplog"
 )
@@ -37,7 +39,7 @@ func TestALaggardIsSentTheState(t *testing.T) {
 	c.applied(away)
 	for range 2 { // the second time it replaces one that was sent
 		c.stop(away)
-		c.propose(leader, 200)
+		c.propose(leader, 500)
 		c.start(away)
 		c.readable(away)
 		c.propose(leader, 20)
@@ -134,8 +136,8 @@ func TestOneBecomesThree(t *testing.T) {
 // TestLeadershipIsHandedOver, and nothing that was proposed before is lost.
 func TestLeadershipIsHandedOver(t *testing.T) {
 	c := newCluster(t, Options{SnapshotBytes: 1 << 40})
+	leader := c.leader(0)
 	for range 5 {
-		leader := c.leader(0)
 		c.propose(leader, 20)
 		to := leader%nodes + 1
 		if err := c.nodes[to].host.Transfer(1, leader); err != oplog.ErrNotLeading {
@@ -148,6 +150,7 @@ func TestLeadershipIsHandedOver(t *testing.T) {
 			return c.nodes[to].machine.leading
 		})
 		c.propose(to, 20)
+		leader = to
 	}
 }
 
@@ -168,4 +171,22 @@ func TestTheStatusTellsOfTheMembers(t *testing.T) {
 		}
 		return list[0].Committed == list[0].Last
 	})
+}
+
+// TestAStartRemovesWhatWasTorn: pieces of a state that nobody put in place.
+func TestAStartRemovesWhatWasTorn(t *testing.T) {
+	fs := vfs.NewMem()
+	n := start(t, fs, Options{})
+	n.notes(1).wait(0)
+	torn := entries.New(n.store, 1).In(1)
+	b := torn.NewBatch()
+	torn.AppendTo(b, &entries.Entry{Index: 7, Term: 1, Data: []byte("torn")})
+	torn.WriteLazily(b)
+	n.stop()
+	n = start(t, fs, Options{})
+	n.notes(1).wait(0)
+	if _, _, ok, err := entries.New(n.store, 1).In(1).Last(); ok || err != nil {
+		t.Error("it is still there", err)
+	}
+	n.stop()
 }

@@ -209,7 +209,6 @@ func (a *applier) install(in *incoming) {
 	}
 	a.conf = conf
 	a.stand(head)
-	a.cache.Purge()
 	a.reckon(head)
 	a.state, a.sparse, a.marks = 0, nil, nil
 	a.writing, a.packing, a.installing = false, false, false

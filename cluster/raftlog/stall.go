@@ -29,3 +29,6 @@ func (d *diskWatch) tick(now uint64) {
 	}
 	d.stalled = len(d.began) > 0 && now-d.began[0] >= electionTicks
 }
+
+// outstanding is how many writes have not ended.
+func (d *diskWatch) outstanding() int { return len(d.began) - int(d.ended.Load()-d.seen) }

@@ -46,6 +46,7 @@ func (m *member) sendState(message *raftpb.Message) {
 // stream sends what is to be sent to a node, until nothing is left. Groups wait for each other here; of each there is one at
 // most, since raft sends a member nothing else meanwhile.
 func (h *Host) stream(to uint64) {
+	defer h.nudge()
 	for {
 		h.mu.Lock()
 		list := h.streams[to]

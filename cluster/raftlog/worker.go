@@ -44,6 +44,7 @@ func (w *worker) signal() {
 	case w.wake <- struct{}{}:
 	default:
 	}
+	w.host.nudge()
 }
 
 // call runs f on the worker.
@@ -203,8 +204,9 @@ func (w *worker) goRound(r *round) {
 		answers := r.answers
 		w.disk.begin()
 		w.host.Store.Commit(r.batch, func() {
-			w.disk.ended.Add(1)
 			w.answered(answers)
+			w.disk.ended.Add(1)
+			w.host.nudge()
 		})
 	default:
 		w.host.Store.CommitLazily(r.batch)
