@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
+.PHONY: build run test sim sim-cluster cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren
 build:
@@ -37,6 +37,10 @@ test: vet tidy
 SEED ?= 1
 sim:
 	$(GO) test -run 'TestCrashes' -v -count=1 -timeout 60m ./cluster/raftlog -args -crashes 20000 -seed $(SEED)
+
+## sim-cluster: 1,000 seeds of three nodes that crash, hang, are cut off and replaced; SEED=N for others
+sim-cluster:
+	$(GO) test -run 'TestSimulation' -v -count=1 -timeout 60m ./cluster/raftlog -args -simulations 1000 -simulation $(SEED)
 
 ## torture: a broker that is killed 100 times while it is published to and consumed from
 torture:
