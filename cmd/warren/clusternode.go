@@ -29,7 +29,7 @@ func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, 
 	if err != nil {
 		return err
 	}
-	o.Local, o.Logs, o.Logger = local, logs, s.journal.Area("ra")
+	o.Local, o.Logs, o.Logger, o.Life = local, logs, s.journal.Area("ra"), config.FirstSession
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	node, err := clustered.Open(ctx, o)

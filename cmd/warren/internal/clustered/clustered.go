@@ -48,6 +48,7 @@ type Options struct {
 	// Lease is how long the node counts as alive when nothing is heard of it. Default 10 s.
 	Lease time.Duration
 	Logs  raftlog.Options // but for what Node itself knows
+	Life  uint64          // number of the first session of this life of the node: it rises from life to life
 	// Local is the metadata of a broker that was alone, empty if there was none.
 	Local  meta.Store
 	Logger zerolog.Logger
@@ -98,7 +99,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.Advertise = l.Addr().String()
 	}
 	n.Self, err = n.registry.Join(ctx, membership.Node{
-		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true, Life: uint64(time.Now().UnixMilli()) << 20,
+		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true, Life: n.Life,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())
