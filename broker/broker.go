@@ -183,7 +183,7 @@ func (b *Broker) startGroups() error {
 	authority.SetLimits(c.LoginLimits)
 	authority.SetAlgorithm(c.PasswordHash)
 	env := &session.Env{
-		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(),
+		Settings: c.Session, Node: c.Node, Editor: b.editor, Groups: &b.groups, Inboxes: inboxes, Registry: b.registry, Alarms: &b.alarms, Replies: session.NewReplies(c.Node),
 		Logger: c.area("connection"), Channels: c.area("channel"), Logins: c.area("user"), Numbers: numbers, Authority: authority, Nack: c.Nack,
 		Tracer: c.Tracer,
 	}
@@ -205,6 +205,7 @@ func (b *Broker) startGroups() error {
 	}
 	if c.Cluster != nil {
 		b.groups.links = b.connect(inboxes, first)
+		env.Replies.Send = b.groups.links.Reply
 	}
 	return b.groups.begin(opening{durable: durable, direct: direct, inboxes: inboxes, logger: c.area("queue"), hooks: group.Hooks{
 		Catalog: b.editor.Catalog, Fatal: c.Fatal, QueueGone: b.queueGone, FirstSession: first,

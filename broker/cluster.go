@@ -88,7 +88,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	}
 	links := link.New(link.Env{
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
-		Leader: leader, Answer: answerCounts, Ended: b.sessionEnded,
+		Leader: leader, Replied: b.replied, Answer: answerCounts, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
@@ -179,6 +179,9 @@ func (g *groups) leave(id uint64) error {
 	g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")
 	return opened.Close()
 }
+
+// replied takes a direct reply from another node.
+func (b *Broker) replied(name, props, body []byte) { b.env.Load().Replies.Take(name, props, body) }
 
 // sessionEnded ends a connection that the groups no longer know: this node was taken for gone.
 func (b *Broker) sessionEnded(key queue.SessionKey) {

@@ -47,6 +47,8 @@ type Env struct {
 	Revision, Newest func() int64
 	// Answer says something about a group that is led here to who asked; ok is false if it no longer is.
 	Answer func(g *group.Group, question []byte, done func(said []byte, ok bool))
+	// Replied takes a direct reply for a channel of this node, by the name that was made up for it.
+	Replied func(name, props, body []byte)
 	// Ended tells that the groups no longer know a session of this node.
 	Ended func(key queue.SessionKey)
 	// Leads tells, on its goroutine, that a group begins or ceases to be led here.
@@ -109,6 +111,11 @@ func (l *Links) known(id uint64) *route {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.routes[id]
+}
+
+// Reply sends a direct reply to the node that waits for it, and tells whether it is on its way. It may be lost, as any may.
+func (l *Links) Reply(node uint64, name, props, body []byte) bool {
+	return l.Peers.Send(node, appendBytes(appendBytes(appendBytes([]byte{kindReply}, name), props), body)) == nil
 }
 
 // Leading tells whether a group is led here.

@@ -48,6 +48,12 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		if route := l.known(r.number()); route != nil && !r.bad {
 			route.moved(from)
 		}
+	case kindReply:
+		name, props, body := r.bytes(), r.bytes(), r.bytes()
+		if r.bad {
+			return errMessage
+		}
+		l.Replied(name, props, body)
 	case kindAgain:
 		for _, route := range l.all() {
 			route.lost(from)

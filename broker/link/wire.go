@@ -19,6 +19,7 @@ import (
 //	events    group, epoch, node, session; events
 //	took      group, epoch, node, session, octets
 //	leads     group: who sends this leads it now
+//	reply     the name that waits for it, properties, body
 //	again     nothing: something sent before may be missing
 //	call      number, group, what is asked
 //	answer    number, 1 or 0 if it does not lead, what is answered
@@ -32,6 +33,7 @@ const (
 	kindTook
 	kindAgain
 	kindLeads
+	kindReply
 	kindCall
 	kindAnswer
 )

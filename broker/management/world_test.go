@@ -77,7 +77,7 @@ func newWorld(t testing.TB) *world {
 			Product: "RabbitMQ", Version: "4.3.6",
 		},
 		Node: 1, Editor: editor, Authority: authority, Groups: w.groups, Inboxes: inboxes, Logger: zerolog.Nop(),
-		Registry: registry, Alarms: &limits.Alarms{}, Replies: session.NewReplies(), Numbers: &numbers,
+		Registry: registry, Alarms: &limits.Alarms{}, Replies: session.NewReplies(1), Numbers: &numbers,
 	}
 	w.Server = New(Options{
 		Editor: editor, Authority: authority, Registry: registry, Alarms: w.env.Alarms, Logger: zerolog.Nop(), Clock: clock,

@@ -98,7 +98,7 @@ func TestDirectReplies(t *testing.T) {
 		if name == "" {
 			name = r.ReplyTo
 		}
-		if r.ReplyTo != name || len(name) != len(pseudo)+1+22 {
+		if r.ReplyTo != name || len(name) != len(pseudo)+1+22+len(".1") {
 			t.Errorf("reply to %q, before to %q", r.ReplyTo, name)
 		}
 		if err := responder.PublishWithContext(context.Background(), "", r.ReplyTo, true, false, amqp.Publishing{Body: []byte("re " + body), CorrelationId: r.CorrelationId}); err != nil {

@@ -70,7 +70,7 @@ func newNode(t *testing.T) *node {
 			Product: "RabbitMQ", Version: "4.3.6",
 		},
 		Node: 1, Editor: editor, Authority: &auth.Authority{Catalog: editor.Catalog}, Groups: n, Inboxes: inboxes,
-		Logger: zerolog.New(n), Registry: NewRegistry(0), Numbers: &atomic.Uint64{}, Alarms: &limits.Alarms{}, Replies: NewReplies(),
+		Logger: zerolog.New(n), Registry: NewRegistry(0), Numbers: &atomic.Uint64{}, Alarms: &limits.Alarms{}, Replies: NewReplies(1),
 	}
 	n.listen()
 	return n

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,6 +14,10 @@ import (
 // Replies is the channels of a node that wait for direct replies, by the name that was made up for each. A name has 128
 // random bits: who has not seen it cannot guess it.
 type Replies struct {
+	// Send gives a reply to the node that a name belongs to, and tells whether it is on its way; nil: there is no other node.
+	Send func(node uint64, name, props, body []byte) bool
+	node uint64
+
 	mu   sync.RWMutex
 	list map[string]replyChannel
 }
@@ -24,8 +29,29 @@ type replyChannel struct {
 	deaf    bool // its consumer was cancelled: what comes is dropped
 }
 
-// NewReplies makes an empty list.
-func NewReplies() *Replies { return &Replies{list: map[string]replyChannel{}} }
+// NewReplies makes the empty list of a node.
+func NewReplies(node uint64) *Replies { return &Replies{node: node, list: map[string]replyChannel{}} }
+
+// newName makes up a name that says which node it belongs to.
+func (p *Replies) newName() string {
+	return topology.RandomName(replyPrefix) + "." + strconv.FormatUint(p.node, 10)
+}
+
+// elsewhere gives the node that a name belongs to, if that is another one.
+func (p *Replies) elsewhere(name []byte) (node uint64, ok bool) {
+	if p.Send == nil {
+		return 0, false
+	}
+	node, err := strconv.ParseUint(string(name[bytes.LastIndexByte(name, '.')+1:]), 10, 64)
+	return node, err == nil && node != p.node
+}
+
+// Take delivers a reply that came from another node; what nobody waits for is dropped.
+func (p *Replies) Take(name, props, body []byte) {
+	if to, ok := p.find(name); ok {
+		to.deliver(&protocol.Delivery{RoutingKey: name, Properties: props, Body: body})
+	}
+}
 
 func (p *Replies) add(name string, to replyChannel) {
 	p.mu.Lock()
@@ -55,7 +81,8 @@ func isReplyName(name string) bool { return strings.HasPrefix(name, topology.Dir
 // repliesTo tells whether a queue name is that of a channel which waits for direct replies.
 func (r *reader) repliesTo(name string) bool {
 	to, live := r.env.Replies.find([]byte(name))
-	return live && !to.deaf
+	_, elsewhere := r.env.Replies.elsewhere([]byte(name)) // where only that node knows whether somebody waits
+	return live && !to.deaf || elsewhere && strings.HasPrefix(name, replyPrefix)
 }
 
 // rewriteReplyTo replaces the name of the direct reply-to pseudo-queue by the one made up for the channel.
@@ -81,16 +108,21 @@ const (
 func (r *reader) directReply(m *message.Message) bool {
 	to, ok := r.env.Replies.find(m.RoutingKey)
 	if !ok {
-		return false
+		node, elsewhere := r.env.Replies.elsewhere(m.RoutingKey)
+		return elsewhere && r.env.Replies.Send(node, m.RoutingKey, m.Props, m.Body)
 	}
-	d := protocol.Delivery{
+	to.deliver(&protocol.Delivery{
 		RoutingKey: bytes.Clone(m.RoutingKey), Properties: bytes.Clone(m.Props), Body: bytes.Clone(m.Body),
-	}
+	})
+	return true
+}
+
+// deliver hands a reply to the channel, unless too much waits there.
+func (to replyChannel) deliver(d *protocol.Delivery) {
 	box := &to.session.writer.box
 	if count, bytes := box.waiting(); count < repliesMax && bytes < replyBytesMax {
-		box.orderWith(func(w *writer) { w.deliverReply(to.channel, &d) }, len(d.Properties)+len(d.Body))
+		box.orderWith(func(w *writer) { w.deliverReply(to.channel, d) }, len(d.Properties)+len(d.Body))
 	}
-	return true
 }
 
 // deliverReply sends a direct reply, if somebody still waits for it.
@@ -116,7 +148,7 @@ func (r *reader) consumeReplies(c *channel, m *protocol.BasicConsume) {
 	}
 	c.replies = true
 	if c.replyName == "" {
-		c.replyName = topology.RandomName(replyPrefix)
+		c.replyName = r.env.Replies.newName()
 	}
 	r.env.Replies.add(c.replyName, replyChannel{session: r.Session, channel: c})
 	tag, noWait := m.ConsumerTag, m.NoWait
