@@ -230,21 +230,3 @@ func (m *member) yield(among []uint64) {
 		m.raft.TransferLeader(best)
 	}
 }
-
-// listens tells whether a message from another node is for raft. A member that joins and has nothing yet gives no vote: what
-// an earlier member of that number had promised is not known to it. Nor does it believe that it has what that one had.
-func (m *member) listens(message *raftpb.Message) bool {
-	if from := message.GetFrom(); from != m.host.Node {
-		m.heard[from] = m.worker.ticks
-	}
-	if !m.log.blank() {
-		return true
-	}
-	switch message.GetType() {
-	case raftpb.MsgVote, raftpb.MsgPreVote:
-		return false
-	case raftpb.MsgHeartbeat:
-		message.Commit = proto.Uint64(min(message.GetCommit(), m.log.last))
-	}
-	return true
-}

@@ -36,18 +36,19 @@ type member struct {
 	closed  bool
 	drained chan struct{} // Close waits for it
 
-	leading  bool
-	term     uint64 // in which it leads
-	told     bool   // the machine knows that it leads
-	time     logTime
-	probe    probe
-	incoming *incoming         // was offered to raft
-	wish     []uint64          // who should be voters; nil: nobody has said
-	awaiting uint64            // the tick at which a change of members is proposed anew; 0: none is under way
-	heard    map[uint64]uint64 // at which tick other members were last heard
-	changed  bool              // since view was made
-	view     atomic.Pointer[Status]
-	gone     chan struct{} // closed when the member is
+	leading   bool
+	term      uint64 // in which it leads
+	told      bool   // the machine knows that it leads
+	time      logTime
+	probe     probe
+	incoming  *incoming         // was offered to raft
+	wish      []uint64          // who should be voters; nil: nobody has said
+	awaiting  uint64            // the tick at which a change of members is proposed anew; 0: none is under way
+	dismissed bool              // others say that this node is no member any more
+	heard     map[uint64]uint64 // at which tick other members were last heard
+	changed   bool              // since view was made
+	view      atomic.Pointer[Status]
+	gone      chan struct{} // closed when the member is
 
 	mu        sync.Mutex // guards what follows
 	waiting   []oplog.Batch

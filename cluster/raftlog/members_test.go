@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -143,12 +144,14 @@ func TestLeadershipIsHandedOver(t *testing.T) {
 		if err := c.nodes[to].host.Transfer(1, leader); err != oplog.ErrNotLeading {
 			t.Error(err)
 		}
+		began := time.Now()
 		c.must(c.nodes[leader].host.Transfer(1, to))
 		c.wait("another leader", func() bool {
 			c.nodes[to].machine.mu.Lock()
 			defer c.nodes[to].machine.mu.Unlock()
 			return c.nodes[to].machine.leading
 		})
+		t.Logf("handed over in %v", time.Since(began).Round(time.Microsecond))
 		c.propose(to, 20)
 		leader = to
 	}

@@ -103,7 +103,7 @@ func (m *member) lost(node uint64) {
 	m.worker.goRoundFor(m)
 	m.host.soon(func() {
 		m.worker.call(func() {
-			if m.closed || m.worker.disk.stalled || m.raft.BasicStatus().Lead != raft.None {
+			if m.closed || m.dismissed || m.worker.disk.stalled || m.raft.BasicStatus().Lead != raft.None {
 				return
 			}
 			m.campaign()
@@ -149,7 +149,7 @@ func (w *worker) tick() {
 // tick lets a tick pass. A member whose disk hangs does not seek to lead, and leads no longer than it must.
 func (m *member) tick() {
 	stalled := m.worker.disk.stalled
-	if stalled && !m.leading {
+	if (stalled || m.dismissed) && !m.leading {
 		return
 	}
 	m.raft.Tick()

@@ -40,7 +40,7 @@ func (m *member) ready(r *round) {
 // follow notes who leads. That this member leads counts once everything before its term has been applied.
 func (m *member) follow(s *raft.SoftState) {
 	leading := s.RaftState == raft.StateLeader
-	m.changed = true
+	m.changed, m.dismissed = true, m.dismissed && s.Lead == raft.None
 	if leading == m.leading {
 		return
 	}

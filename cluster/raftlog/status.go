@@ -1,6 +1,9 @@
 package raftlog
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Peer is what the leader of a group knows of another member.
 type Peer struct {
@@ -47,6 +50,10 @@ func (m *member) look() {
 	s := &Status{
 		Group: m.group, Leader: b.Lead, Term: b.GetTerm(), Voters: m.log.conf.Voters, Learners: m.log.conf.Learners, Last: m.log.last,
 		Committed: b.GetCommit(),
+	}
+	if m.dismissed {
+		s.Voters = slices.DeleteFunc(slices.Clone(s.Voters), func(id uint64) bool { return id == m.host.Node })
+		s.Learners = slices.DeleteFunc(slices.Clone(s.Learners), func(id uint64) bool { return id == m.host.Node })
 	}
 	if b.Lead != m.host.Node && b.Lead != 0 {
 		s.Silent = m.silent(b.Lead)

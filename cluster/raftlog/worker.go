@@ -161,7 +161,7 @@ func (w *worker) hear(r *round, s *step) {
 			r.send(m, message)
 			continue
 		}
-		if !m.listens(message) {
+		if !m.listens(r, message) {
 			continue
 		}
 		if err := m.raft.Step(message); err != nil {
