@@ -211,6 +211,20 @@ func (m *member) canDoWithout(node uint64, known map[uint64]tracker.Progress) bo
 	return active > others/2
 }
 
+// handTicks is how long a handover may take. Nothing is proposed meanwhile, and who was just made a voter may not know it yet.
+const handTicks = 4
+
+// giveUpHanding ends a handover that takes too long: the leader goes on.
+func (m *member) giveUpHanding() {
+	if m.raft.BasicStatus().LeadTransferee == 0 {
+		m.handing = 0
+		return
+	}
+	if m.handing++; m.handing > handTicks {
+		m.raft.TransferLeader(m.host.Node) // which takes the other one back
+	}
+}
+
 // yield hands leadership over to the one of the voters among the given ones (nil: any) that has the most, unless that is
 // under way.
 func (m *member) yield(among []uint64) {

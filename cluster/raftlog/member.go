@@ -37,6 +37,7 @@ type member struct {
 	drained chan struct{} // Close waits for it
 
 	leading   bool
+	handing   int    // ticks since it began to hand over, and nobody has taken it
 	term      uint64 // in which it leads
 	told      bool   // the machine knows that it leads
 	time      logTime

@@ -153,6 +153,7 @@ func (m *member) tick() {
 		return
 	}
 	m.raft.Tick()
+	m.giveUpHanding()
 	if stalled {
 		m.yield(nil)
 	}
