@@ -39,7 +39,7 @@ type pending struct {
 
 // note keeps a batch until it is answered.
 func (c *caller) note(b oplog.Batch) error {
-	p := pending{batch: b}
+	p := pending{batch: b, applied: b.From.Seq == 0} // which is answered by nobody
 	err := queue.Commands(b.Data, func(command queue.Command) {
 		request := queue.RequestOf(command)
 		if request != 0 {

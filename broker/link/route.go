@@ -41,6 +41,10 @@ func (r *route) Propose(b oplog.Batch) error {
 	if r.closed {
 		return oplog.ErrClosed
 	}
+	if b.From.Seq == 0 && r.ready { // nobody waits for it
+		r.handIn(&pending{batch: b})
+		return nil
+	}
 	c := r.caller(key)
 	if err := c.note(b); err != nil {
 		return fmt.Errorf("group %d: %w", r.group, err)
@@ -377,4 +381,5 @@ func (r *route) handInAgain(c *caller, last uint64) {
 		}
 		r.handIn(&c.pending[i])
 	}
+	c.trim()
 }

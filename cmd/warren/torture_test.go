@@ -219,12 +219,21 @@ func (v *victim) empty(t *testing.T, p *process) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deliveries, err := ch.Consume(v.name, "", true, false, false, false, nil)
+	deliveries, err := ch.Consume(v.name, "", false, false, false, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range q.Messages {
-		d := <-deliveries
+	late := time.After(patience)
+	for i := range q.Messages {
+		var d amqp.Delivery
+		select {
+		case d = <-deliveries:
+		case <-late:
+			t.Fatalf("%s: %d of %d messages come", v.name, i, q.Messages)
+		}
+		if err := d.Ack(false); err != nil {
+			t.Fatal(err)
+		}
 		there[v.take(t, &d)] = true
 		if !d.Redelivered { // those that are come first, in the order in which they came back
 			order = append(order, numberOf(&d))
