@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,9 @@ import (
 
 // faults is how many faults TestClusterUnderFaults makes; `make cluster-test` asks for more.
 var faults = flag.Int("faults", 3, "how many faults TestClusterUnderFaults makes")
+
+// clusterPatience bounds every wait for what three nodes and their etcd should do: all of them share one machine.
+const clusterPatience = 2 * time.Minute
 
 // trio is three nodes on loopback, with etcd embedded.
 type trio struct {
@@ -64,7 +68,7 @@ func (c *trio) begin(i int) {
 		members = append(members, fmt.Sprintf("n%d=http://%s", n+1, c.ports[portsOfNode*n+3]))
 	}
 	p := launch(c.t, c.dir, "--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--node-name", fmt.Sprintf("n%d", i+1),
-		"--data-dir", filepath.Join(c.dir, fmt.Sprint("n", i+1)), "--cluster-listen", at[1], "--cluster-lease", "3s",
+		"--data-dir", filepath.Join(c.dir, fmt.Sprint("n", i+1)), "--cluster-listen", at[1], "--cluster-lease", "3s", "--log-ra-level", "debug",
 		"--etcd-embed", "--etcd-listen", at[2], "--etcd-peer-listen", at[3], "--etcd-members", strings.Join(members, ","))
 	p.addr = at[0]
 	c.mu.Lock()
@@ -72,15 +76,20 @@ func (c *trio) begin(i int) {
 	c.nodes[i] = p
 }
 
-// whole waits until every group has three members: a queue in each is published to, and confirms.
+// whole waits until there are two groups for each node, and every one has three members: the log of consensus says so.
 func (c *trio) whole() {
 	c.t.Helper()
-	eventually(c.t, "every group has three members", func() bool {
-		voters := 0
+	within(c.t, clusterPatience, "every group has three members", func() bool {
+		said := ""
 		for _, p := range c.nodes {
-			voters += strings.Count(p.stdout.String(), "ConfChangeAddNode")
+			said += p.stdout.String()
 		}
-		return voters >= 2*2 // the first two groups begin with one member
+		for group := range 2 * len(c.nodes) {
+			if !regexp.MustCompile(fmt.Sprintf(`switched to configuration voters=\(1 2 3\).*group=%d\n`, group+1)).MatchString(said) {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -133,7 +142,7 @@ func (c *trio) fault(random *rand.Rand, confirmed func() int) string {
 	p := c.nodes[i]
 	goOn := func() {
 		from := confirmed()
-		eventually(c.t, "publishing goes on", func() bool { return confirmed() > from+200 })
+		within(c.t, clusterPatience, "publishing goes on", func() bool { return confirmed() > from+200 })
 	}
 	switch random.IntN(3) {
 	case 0:
@@ -185,7 +194,7 @@ func TestClusterUnderFaults(t *testing.T) {
 	}
 	for range *faults {
 		from := confirmed()
-		eventually(t, "publishing goes on", func() bool { return confirmed() > from+2000 })
+		within(t, clusterPatience, "publishing goes on", func() bool { return confirmed() > from+2000 })
 		t.Log(c.fault(random, confirmed))
 	}
 	close(over)
@@ -209,7 +218,7 @@ func (c *trio) settle(v *victim) {
 	ch := c.nodes[0].channel()
 	defer ch.Close()
 	last, since := -1, time.Now()
-	eventually(c.t, "messages come back", func() bool {
+	within(c.t, clusterPatience, "messages come back", func() bool {
 		q, err := ch.QueueDeclarePassive(v.name, true, false, false, false, nil)
 		if err != nil {
 			c.t.Fatal(err)

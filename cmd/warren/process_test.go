@@ -175,7 +175,12 @@ func (p *process) stop() {
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); runtime.Gosched() {
+	within(t, patience, what, holds)
+}
+
+func within(t *testing.T, bound time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(bound); !holds(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("does not happen: %s", what)
 		}
