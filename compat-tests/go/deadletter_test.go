@@ -113,20 +113,20 @@ func TestOverflowIsDeadLettered(t *testing.T) {
 func TestDeadLetterRoutingKey(t *testing.T) {
 	t.Parallel()
 	c := connect(t)
-	x := c.exchange("direct", nil)
+	x, in := c.exchange("direct", nil), c.exchange("direct", nil)
 	original, chosen := c.boundQueue(x, "original"), c.boundQueue(x, "chosen")
 	source := c.queue(amqp.Table{"x-dead-letter-exchange": x, "x-dead-letter-routing-key": "chosen"})
-	c.bind(source, "original", "amq.direct", nil)
-	c.publish("amq.direct", "original", "m")
+	c.bind(source, "original", in, nil)
+	c.publish(in, "original", "m")
 	c.must(c.get(source).Nack(false, false), "basic.nack")
 	d := c.get(chosen)
 	equal(t, "key", d.RoutingKey, "chosen")
-	c.wantDeath(c.deaths(d)[0], 1, "rejected", source, "amq.direct", "original")
+	c.wantDeath(c.deaths(d)[0], 1, "rejected", source, in, "original")
 	equal(t, "by the original key", c.drain(original), []string{})
 
 	source = c.queue(amqp.Table{"x-dead-letter-exchange": x})
-	c.bind(source, "original", "amq.direct", nil)
-	c.publish("amq.direct", "original", "n")
+	c.bind(source, "original", in, nil)
+	c.publish(in, "original", "n")
 	c.must(c.get(source).Nack(false, false), "basic.nack")
 	equal(t, "without a key of its own", c.get(original).RoutingKey, "original")
 }
@@ -227,13 +227,13 @@ func TestDeletedAndPurgedMessagesAreNotDeadLettered(t *testing.T) {
 func TestDeadLetterKeepsCarbonCopyKeys(t *testing.T) {
 	t.Parallel()
 	c := connect(t)
-	x := c.exchange("direct", nil)
+	x, in := c.exchange("direct", nil), c.exchange("direct", nil)
 	to, cc := c.boundQueue(x, "to"), c.boundQueue(x, "cc")
 	source := c.queue(amqp.Table{"x-dead-letter-exchange": x})
-	c.bind(source, "to", "amq.direct", nil)
-	c.send("amq.direct", "to", amqp.Publishing{Headers: amqp.Table{"CC": []any{"cc"}}, Body: []byte("m")})
+	c.bind(source, "to", in, nil)
+	c.send(in, "to", amqp.Publishing{Headers: amqp.Table{"CC": []any{"cc"}}, Body: []byte("m")})
 	c.must(c.get(source).Nack(false, false), "basic.nack")
 	for _, q := range []string{to, cc} {
-		c.wantDeath(c.deaths(c.get(q))[0], 1, "rejected", source, "amq.direct", "to", "cc")
+		c.wantDeath(c.deaths(c.get(q))[0], 1, "rejected", source, in, "to", "cc")
 	}
 }

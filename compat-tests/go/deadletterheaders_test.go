@@ -119,24 +119,24 @@ func TestDeadLetterCycles(t *testing.T) {
 func TestDeadLetterHidesBlindCopiesAndUsesThem(t *testing.T) {
 	t.Parallel()
 	c := connect(t)
-	x := c.exchange("direct", nil)
+	x, in := c.exchange("direct", nil), c.exchange("direct", nil)
 	blind, copied, to := c.boundQueue(x, "blind"), c.boundQueue(x, "copy"), c.boundQueue(x, "to")
 	source := c.queue(amqp.Table{"x-dead-letter-exchange": x})
-	c.bind(source, "to", "amq.direct", nil)
-	c.send("amq.direct", "to", amqp.Publishing{Headers: amqp.Table{"CC": []any{"copy"}, "BCC": []any{"blind"}}, Body: []byte("m")})
+	c.bind(source, "to", in, nil)
+	c.send(in, "to", amqp.Publishing{Headers: amqp.Table{"CC": []any{"copy"}, "BCC": []any{"blind"}}, Body: []byte("m")})
 	c.must(c.get(source).Nack(false, false), "basic.nack")
 	for _, q := range []string{to, copied, blind} {
 		d := c.get(q)
-		c.wantDeath(c.deaths(d)[0], 1, "rejected", source, "amq.direct", "to", "copy")
+		c.wantDeath(c.deaths(d)[0], 1, "rejected", source, in, "to", "copy")
 		equal(t, "BCC", d.Headers["BCC"], any(nil))
 		equal(t, "CC", fmt.Sprint(d.Headers["CC"]), "[copy]")
 		equal(t, "routing key", d.RoutingKey, "to")
 	}
 	source = c.queue(amqp.Table{"x-dead-letter-exchange": x, "x-dead-letter-routing-key": "to"})
-	c.bind(source, "again", "amq.direct", nil)
-	c.send("amq.direct", "again", amqp.Publishing{Headers: amqp.Table{"CC": []any{"copy"}}, Body: []byte("n")})
+	c.bind(source, "again", in, nil)
+	c.send(in, "again", amqp.Publishing{Headers: amqp.Table{"CC": []any{"copy"}}, Body: []byte("n")})
 	c.must(c.get(source).Nack(false, false), "basic.nack")
-	c.wantDeath(c.deaths(c.get(to))[0], 1, "rejected", source, "amq.direct", "again", "copy")
+	c.wantDeath(c.deaths(c.get(to))[0], 1, "rejected", source, in, "again", "copy")
 	c.staysEmpty(copied)
 }
 
