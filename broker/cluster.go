@@ -149,7 +149,7 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	layout := newLayout(groups)
 	g.layout.Store(layout)
 	for _, id := range layout.ids {
-		if layout.holds(id, g.node) && g.at(id) == nil && g.damaged[id] == nil {
+		if layout.holds(id, g.node) && g.at(id) == nil && g.refuses(id) == nil {
 			if err := g.openOne(id, g.start.durable, layout.begins(id, g.node)); err != nil {
 				return err
 			}

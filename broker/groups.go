@@ -24,14 +24,14 @@ type groups struct {
 	transient int
 	node      uint64
 	open      atomic.Pointer[map[uint64]*group.Group]
-	damaged   map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
-	links     *link.Links      // nil: there are no other nodes
+	links     *link.Links // nil: there are no other nodes
 	alive     atomic.Pointer[map[uint64]uint64]
 	start     opening
 
 	env        *forward.Env
 	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
+	damaged    map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
 	running    sync.WaitGroup
 	complete   chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
 }
@@ -58,7 +58,7 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 	if q.Lasting() {
 		ids := g.layout.Load().ids
 		for i := range ids {
-			if id := ids[(number+uint64(i))%uint64(len(ids))]; g.damaged[id] == nil {
+			if id := ids[(number+uint64(i))%uint64(len(ids))]; g.refuses(id) == nil {
 				return id
 			}
 		}
@@ -93,6 +93,8 @@ func (g *groups) openOne(id uint64, host oplog.Host, members []uint64) error {
 	opened, err := group.Open(id, host, members, g.start.inboxes, g.start.hooks, g.start.logger)
 	if errors.Is(err, oplog.ErrDamaged) {
 		g.start.logger.Error().Err(err).Msg("the queues of this group refuse, the others serve; warren store export writes what can be read")
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		g.damaged[id] = err
 		return nil
 	}
@@ -133,10 +135,17 @@ func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
 	if g.links != nil {
 		return g.links.Handle(id)
 	}
-	if err := g.damaged[id]; err != nil {
+	if err := g.refuses(id); err != nil {
 		return nil, err
 	}
 	return nil, fmt.Errorf("group %d is not on this node", id)
+}
+
+// refuses tells why a group could not be opened, nil if it could.
+func (g *groups) refuses(id uint64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.damaged[id]
 }
 
 // damage gives the groups that refuse, and why.
@@ -147,9 +156,11 @@ func (g *groups) damage() (list map[uint64]error) {
 		}
 		list[id] = err
 	}
+	g.mu.Lock()
 	for id, err := range g.damaged {
 		add(id, err)
 	}
+	g.mu.Unlock()
 	for id, opened := range *g.open.Load() {
 		if err := opened.Damage(); err != nil {
 			add(id, err)
