@@ -10,20 +10,17 @@ const barrierTime = 2 * time.Second
 
 // holds keeps a batch back if it must wait, and tells whether it did.
 func (s *guests) holds(at visit, v *visitor, m *proposeMessage) bool {
-	if len(v.held) == 0 {
-		if m.revision <= uint64(s.links.Revision()) {
-			return false
-		}
-		epoch := v.epoch
-		time.AfterFunc(barrierTime, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if v := s.visitors[at]; v != nil && v.epoch == epoch {
-				s.release(at, v, m.revision)
-			}
-		})
+	if len(v.held) == 0 && m.revision <= uint64(s.links.Revision()) {
+		return false
 	}
 	v.held = append(v.held, m)
+	time.AfterFunc(barrierTime, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.visitors[at] == v {
+			s.release(at, v, m.revision)
+		}
+	})
 	return true
 }
 
