@@ -135,6 +135,7 @@ func (f *Forwarder) run() {
 		closed := f.closed
 		f.mu.Unlock()
 		if closed {
+			f.leave()
 			return
 		}
 		for _, id := range woken {
@@ -151,6 +152,13 @@ func (f *Forwarder) run() {
 			f.answered(&events[i])
 		}
 		f.settle()
+	}
+}
+
+// leave lets nobody find the forwarder any more.
+func (f *Forwarder) leave() {
+	for id := range f.queues {
+		f.env.Inboxes.RemoveFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
 	}
 }
 
@@ -173,7 +181,7 @@ func (f *Forwarder) forgetResting() {
 	for id, o := range f.queues {
 		if !o.fetching && !o.more && !o.waiting && len(o.flight)+len(o.stuck)+len(o.done) == 0 {
 			delete(f.queues, id)
-			f.env.Inboxes.RemoveFor(queue.SessionKey{Node: Node, Session: uint64(id)})
+			f.env.Inboxes.RemoveFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
 		}
 	}
 	f.room = 2*len(f.queues) + restingMax

@@ -71,11 +71,17 @@ func (x *Inboxes) Remove(session uint64) {
 	}
 }
 
-// RemoveFor is Remove for who was added by AddFor.
-func (x *Inboxes) RemoveFor(key queue.SessionKey) {
+// RemoveFor is Remove for who was added by AddFor, unless somebody else has taken the place.
+func (x *Inboxes) RemoveFor(key queue.SessionKey, inbox Inbox) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.list, key)
+	mine := x.list[key] == inbox
+	if mine {
+		delete(x.list, key)
+	}
+	x.mu.Unlock()
+	if mine && x.gate != nil {
+		x.gate.Gone(key)
+	}
 }
 
 // post hands the events of a group to a session, or to the gate.

@@ -248,6 +248,11 @@ func (s *guests) lead(id uint64, leading bool) {
 			s.refuse(at, v.epoch)
 		}
 	}
+	for h := range s.homes { // who leads next hears from them anew
+		if h.group == id {
+			delete(s.homes, h)
+		}
+	}
 }
 
 // dismiss ends the attachment of a node that was taken for gone: if it lives, it has to begin anew.
