@@ -94,8 +94,8 @@ func loopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// mutualTLS demands and shows a certificate of the cluster's authority. Names are not compared: who has a certificate
-// belongs to it.
+// mutualTLS demands and shows a certificate of the cluster's authority. A node's has to hold the address that others reach
+// it under.
 func mutualTLS(files etcdmeta.EmbedTLS) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
 	if err != nil {

@@ -149,6 +149,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	s.closeAll = append(s.closeAll, s.broker.Close)
 	if s.cluster != nil {
 		s.cluster.Serve(s.broker)
+		s.closeAll = append(s.closeAll, s.cluster.Rest)
 	}
 	if err := s.openOperator(controlSocket(s.values)); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package clustered
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,13 +31,17 @@ func (n *Node) adopt(ctx context.Context, uuid string) error {
 	if err != nil {
 		return err
 	}
-	if len(there) > 0 {
+	missing, ours := lacking(there, pairs)
+	if !ours {
 		return fmt.Errorf("etcd has metadata under %s, and %s has its own: one of them has to go", n.Prefix, n.Dir)
 	}
 	t := meta.Txn{}
-	for _, kv := range pairs {
+	for _, kv := range missing {
 		t.Guards = append(t.Guards, meta.Guard{Key: kv.Key})
 		t.Ops = append(t.Ops, meta.Op{Key: kv.Key, Value: kv.Value})
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	if _, err := n.metadata.Store.Commit(ctx, t, nil); err != nil {
 		if errors.Is(err, meta.ErrConflict) {
@@ -44,6 +49,27 @@ func (n *Node) adopt(ctx context.Context, uuid string) error {
 		}
 		return fmt.Errorf("copying the metadata: %w", err)
 	}
-	n.Logger.Info().Int("pairs", len(pairs)).Msg("the metadata was copied to etcd")
+	n.Logger.Info().Int("pairs", len(missing)).Msg("the metadata was copied to etcd")
 	return nil
+}
+
+// lacking gives the pairs that are not there yet. ours is false if something else is there: what is, a copy that ended too
+// soon must have brought.
+func lacking(there, pairs []meta.KV) (missing []meta.KV, ours bool) {
+	values := map[string][]byte{}
+	for _, kv := range there {
+		values[kv.Key] = kv.Value
+	}
+	for _, kv := range pairs {
+		value, ok := values[kv.Key]
+		if !ok {
+			missing = append(missing, kv)
+			continue
+		}
+		if !bytes.Equal(value, kv.Value) {
+			return nil, false
+		}
+		delete(values, kv.Key)
+	}
+	return missing, len(values) == 0
 }

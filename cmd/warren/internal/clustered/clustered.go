@@ -2,21 +2,17 @@
 //
 //  1. Open finds out who this node is, joins the cluster in etcd, listens for other nodes, and opens the logs of groups.
 //  2. Configure tells a broker's Config of all that; Serve connects the running broker, and keeps the node in its place.
-//  3. Close leaves in the other order. The broker is closed between Close and the store.
+//  3. Rest ends what changes the node's place; then the broker is closed, then Close leaves, then the store is closed.
 package clustered
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -236,39 +232,24 @@ func (n *Node) Serve(b *broker.Broker) {
 	}
 }
 
-// Close leaves the cluster until the next start.
-func (n *Node) Close() (err error) {
-	n.broker.Store(nil)
+// Rest ends what opens and closes groups: the broker is about to be closed.
+func (n *Node) Rest() error {
 	if n.stop != nil {
 		n.stop()
 	}
 	n.runs.Wait()
+	return nil
+}
+
+// Close leaves the cluster until the next start.
+func (n *Node) Close() (err error) {
+	n.broker.Store(nil)
+	err = n.Rest()
 	for i := len(n.undo) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.undo[i]())
 	}
 	n.undo = nil
 	return err
-}
-
-// identity is what the data directory was born with.
-func identity(dir string) (string, error) {
-	file := filepath.Join(dir, "node-id")
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names the directory
-	if err == nil && strings.TrimSpace(string(data)) != "" {
-		return strings.TrimSpace(string(data)), nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", err
-	}
-	uuid := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	return uuid, os.WriteFile(file, []byte(uuid+"\n"), 0o600)
 }
 
 // handler gives what other nodes send to whom it is for.
