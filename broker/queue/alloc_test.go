@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"io"
 	"testing"
 
 	"github.com/warrenmq/warren/store/oplog"
@@ -99,5 +100,20 @@ func TestReturnDoesNotAllocate(t *testing.T) {
 		if allocs := testing.AllocsPerRun(1000, func() { w.apply(t, back, credit) }); allocs > 0 {
 			t.Errorf("%s: %v allocations for 100 messages returned", name, allocs)
 		}
+	}
+}
+
+// TestSnapshotsDoNotAllocateByQueue: a snapshot of many queues makes as little garbage as one of few.
+func TestSnapshotsDoNotAllocateByQueue(t *testing.T) {
+	allocs := func(count ID) float64 {
+		w := manyQueues(t, count)
+		return testing.AllocsPerRun(10, func() {
+			if err := w.set.Snapshot(io.Discard); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if few, many := allocs(10), allocs(1000); many > few {
+		t.Errorf("%v allocations for 1,000 queues, %v for 10", many, few)
 	}
 }

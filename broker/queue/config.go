@@ -111,6 +111,7 @@ const (
 	tagSegmentBytes
 	tagFilterSize
 	tagRelayExchange
+	tagsEnd
 )
 
 // field is one member of Config with its tag.
@@ -122,8 +123,8 @@ type field struct {
 	text   *string
 }
 
-func (c *Config) fields() []field {
-	return []field{
+func (c *Config) fields() [tagsEnd - 1]field {
+	return [...]field{
 		{tag: tagType, small: (*uint8)(&c.Type)},
 		{tag: tagDurable, flag: &c.Durable},
 		{tag: tagAutoDelete, flag: &c.AutoDelete},
@@ -155,7 +156,32 @@ func (c *Config) fields() []field {
 	}
 }
 
-func (f field) append(dst []byte) []byte {
+func (f *field) equals(with *field) bool {
+	switch {
+	case f.number != nil:
+		return *f.number == *with.number
+	case f.small != nil:
+		return *f.small == *with.small
+	case f.flag != nil:
+		return *f.flag == *with.flag
+	default:
+		return *f.text == *with.text
+	}
+}
+
+// size is how many bytes append appends.
+func (f *field) size() int {
+	switch {
+	case f.number != nil:
+		return 8
+	case f.text != nil:
+		return len(*f.text)
+	default:
+		return 1
+	}
+}
+
+func (f *field) append(dst []byte) []byte {
 	switch {
 	case f.number != nil:
 		return le.AppendUint64(dst, uint64(*f.number))
@@ -186,13 +212,12 @@ func (c *Config) append(dst []byte) []byte {
 	mine, theirs := c.fields(), plain.fields()
 	at := len(dst)
 	dst = append(dst, 0)
-	for i, f := range mine {
-		value := f.append(nil)
-		if string(value) == string(theirs[i].append(nil)) {
-			continue
+	for i := range mine {
+		if f := &mine[i]; !f.equals(&theirs[i]) {
+			dst = le.AppendUint32(append(dst, f.tag), uint32(f.size()))
+			dst = f.append(dst)
+			dst[at]++
 		}
-		dst = appendBytes(append(dst, f.tag), value)
-		dst[at]++
 	}
 	return dst
 }

@@ -8,14 +8,14 @@ import (
 
 func (e *keyring) append(dst []byte) []byte {
 	dst = le.AppendUint32(dst, uint32(len(e.keys)))
-	for _, key := range slices.Sorted(maps.Keys(e.keys)) {
+	for _, key := range sortedKeys(e.keys) {
 		m := e.keys[key]
 		dst = appendString(dst, key)
 		dst = le.AppendUint32(dst, uint32(m.holders))
 		dst = le.AppendUint64(dst, uint64(m.until))
 	}
 	dst = le.AppendUint32(dst, uint32(len(e.places)))
-	for _, at := range slices.SortedFunc(maps.Keys(e.places), comparePlaces) {
+	for _, at := range sortedPlaces(e.places) {
 		dst = le.AppendUint64(dst, at.index)
 		dst = le.AppendUint32(dst, at.offset)
 		dst = appendString(dst, e.places[at])
@@ -25,6 +25,21 @@ func (e *keyring) append(dst []byte) []byte {
 		dst = appendString(dst, key)
 	}
 	return dst
+}
+
+// sortedKeys gives the keys of a map in order. Most of the maps of most queues are empty.
+func sortedKeys[K cmp.Ordered, V any](of map[K]V) []K {
+	if len(of) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(of))
+}
+
+func sortedPlaces(of map[place]string) []place {
+	if len(of) == 0 {
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(of), comparePlaces)
 }
 
 func comparePlaces(a, b place) int {
@@ -53,7 +68,7 @@ func (e *keyring) read(r *reader) {
 
 func (p producers) append(dst []byte) []byte {
 	dst = le.AppendUint32(dst, uint32(len(p)))
-	for _, id := range slices.Sorted(maps.Keys(p)) {
+	for _, id := range sortedKeys(p) {
 		dst = le.AppendUint64(dst, id)
 		dst = le.AppendUint64(dst, p[id].last)
 		dst = le.AppendUint64(dst, p[id].used)

@@ -117,7 +117,7 @@ func (p letters) makeRoom() {
 
 func (p letters) append(dst []byte) []byte {
 	dst = le.AppendUint32(dst, uint32(len(p)))
-	for _, id := range slices.Sorted(maps.Keys(p)) {
+	for _, id := range sortedKeys(p) {
 		dst = le.AppendUint64(dst, uint64(id))
 		dst = le.AppendUint64(dst, p[id].used)
 		dst = le.AppendUint32(dst, uint32(len(p[id].spans)))
