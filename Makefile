@@ -72,7 +72,7 @@ bench-memory:
 
 ## bench-pages: pages of the list of 100,000 queues while messages flow, and what asking for them costs publishers
 bench-pages:
-	$(GO) test -run 'TestPagesOfManyQueues' -v -count=1 -timeout 60m ./cmd/warren -args -queues 100000 -page-rounds 20 -page-round 5s -page-every 1s
+	$(GO) test -run 'TestPagesOfManyQueues' -v -count=1 -timeout 60m ./cmd/warren -args -queues 100000 -page-rounds 20 -page-round 5s -page-every 100ms
 
 ## race: the tests anew, with the race detector or not at all
 race:

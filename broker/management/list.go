@@ -18,8 +18,8 @@ import (
 type list struct {
 	names []string // what a filter looks at
 	show  func(indexes []int) []object
-	keys  func(indexes []int, field []string) (keys []any, ok bool) // the field of each, if there is a short way to it; may be nil
-	paged bool                                                      // may be cut into pages
+	keys  func(indexes []int, field []string) (c column, ok bool) // the field of each, if there is a short way to it; may be nil
+	paged bool                                                    // may be cut into pages
 }
 
 // chunk is how many objects are made at a time.
@@ -122,7 +122,7 @@ func (v *view) lets(name string) bool {
 	return true
 }
 
-// select gives which objects to show, in order, of how many.
+// choose gives which objects are let through.
 func (l *list) choose(v *view) []int {
 	indexes := make([]int, 0, len(l.names))
 	for i, name := range l.names {
@@ -130,9 +130,18 @@ func (l *list) choose(v *view) []int {
 			indexes = append(indexes, i)
 		}
 	}
-	if len(v.sort) > 0 {
-		l.order(indexes, v.sort)
+	return indexes
+}
+
+// arrange gives those objects that stand from one place up to another, once all are in the order that is wanted.
+func (l *list) arrange(indexes []int, v *view, from, to int) []int {
+	if v.reverse {
+		from, to = len(indexes)-to, len(indexes)-from
 	}
+	if len(v.sort) > 0 {
+		l.order(indexes, v.sort, from, to)
+	}
+	indexes = indexes[from:to]
 	if v.reverse {
 		slices.Reverse(indexes)
 	}
@@ -197,6 +206,7 @@ func (l *list) write(w http.ResponseWriter, status int, query url.Values) error 
 	indexes := l.choose(&v)
 	filtered := len(indexes)
 	pages := (filtered + v.size - 1) / max(v.size, 1)
+	from, to := 0, filtered
 	if v.page > 0 {
 		if v.page > max(pages, 1) {
 			return &failure{
@@ -204,9 +214,10 @@ func (l *list) write(w http.ResponseWriter, status int, query url.Values) error 
 				reason: fmt.Sprintf("Page out of range, page: %d page size: %d, len: %d", v.page, v.size, filtered),
 			}
 		}
-		from := (v.page - 1) * v.size
-		indexes = indexes[from:min(from+v.size, filtered)]
+		from = (v.page - 1) * v.size
+		to = min(from+v.size, filtered)
 	}
+	indexes = l.arrange(indexes, &v, from, to)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	out := bufio.NewWriterSize(w, writeSize)

@@ -82,6 +82,9 @@ type Server struct {
 	router  *router
 	sampler *sampler
 	http    *http.Server
+
+	tallies    tallies
+	queueLists queueLists
 }
 
 // Bounds on what a client may do to the server. A request has its time to arrive, and an answer to leave.

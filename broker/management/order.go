@@ -4,38 +4,96 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 )
 
-// order sorts by a field. Unless there is a short way to it, objects are made and dropped again.
-func (l *list) order(indexes []int, field []string) {
-	values, ok := []any(nil), false
+// column is a field of objects, to sort them by: numbers if all of them are numbers, or else keys.
+type column struct {
+	numbers []float64
+	keys    []sortKey
+}
+
+// columnOf makes a column of values.
+func columnOf(values []any) column {
+	keys := make([]sortKey, len(values))
+	for i, value := range values {
+		keys[i] = makeSortKey(value)
+	}
+	return column{keys: keys}
+}
+
+func (c *column) len() int { return max(len(c.numbers), len(c.keys)) }
+
+// compare says which of two comes first. Those that are equal stay as they were.
+func (c *column) compare(a, b int) int {
+	if c.numbers != nil {
+		return cmp.Or(cmp.Compare(c.numbers[a], c.numbers[b]), cmp.Compare(a, b))
+	}
+	return cmp.Or(c.keys[a].compare(&c.keys[b]), cmp.Compare(a, b))
+}
+
+// order puts in order by a field what then stands from one place up to another; the rest is before or behind, in no order.
+// Unless there is a short way to the field, objects are made and dropped again.
+func (l *list) order(indexes []int, field []string, from, to int) {
+	c := l.column(indexes, field)
+	places := make([]int, c.len())
+	for i := range places {
+		places[i] = i
+	}
+	split(places, from, c.compare)
+	split(places[from:], to-from, c.compare)
+	slices.SortFunc(places[from:to], c.compare)
+	for i, was := range places {
+		places[i] = indexes[was]
+	}
+	copy(indexes, places)
+}
+
+// column gives a field of each, by a short way if there is one. Names are known.
+func (l *list) column(indexes []int, field []string) column {
+	if len(field) == 1 && field[0] == "name" {
+		keys := make([]sortKey, len(indexes))
+		for i, at := range indexes {
+			keys[i] = sortKey{kind: sortText, text: l.names[at]}
+		}
+		return column{keys: keys}
+	}
 	if l.keys != nil {
-		values, ok = l.keys(indexes, field)
+		if c, ok := l.keys(indexes, field); ok {
+			return c
+		}
 	}
-	if !ok {
-		values = l.fields(indexes, field)
-	}
-	list := make([]ranked, len(indexes))
-	for i, at := range indexes {
-		list[i] = ranked{makeSortKey(values[i]), i, at}
-	}
-	slices.SortFunc(list, func(a, b ranked) int { return cmp.Or(a.key.compare(&b.key), cmp.Compare(a.was, b.was)) })
-	for i := range list {
-		indexes[i] = list[i].index
+	return columnOf(l.fields(indexes, field))
+}
+
+// split puts those that come first before the others. No two of them are equal. What it costs grows with the length, and
+// not as that of sorting does: what is asked for is a page.
+func split(list []int, first int, compare func(a, b int) int) {
+	for low, high := 0, len(list); low < first && first < high; {
+		part := list[low:high]
+		last, below := len(part)-1, 0
+		at := rand.IntN(len(part))
+		part[at], part[last] = part[last], part[at]
+		for i := range last {
+			if compare(part[i], part[last]) < 0 {
+				part[i], part[below] = part[below], part[i]
+				below++
+			}
+		}
+		part[below], part[last] = part[last], part[below]
+		if middle := low + below; first <= middle {
+			high = middle
+		} else {
+			low = middle + 1
+		}
 	}
 }
 
 // fields gives a field of each.
 func (l *list) fields(indexes []int, field []string) []any {
 	values := make([]any, 0, len(indexes))
-	if len(field) == 1 && field[0] == "name" {
-		for _, at := range indexes {
-			values = append(values, l.names[at])
-		}
-		return values
-	}
 	for part := range slices.Chunk(indexes, chunk) {
 		for _, o := range l.show(part) {
 			values = append(values, dig(o, field))
@@ -54,12 +112,6 @@ func dig(value any, field []string) any {
 		value = inner[name]
 	}
 	return value
-}
-
-// ranked is what is put in an order.
-type ranked struct {
-	key        sortKey
-	was, index int
 }
 
 // sortKey is a value to sort by.
@@ -109,6 +161,8 @@ func number(value any) (float64, bool) {
 		return float64(v), true
 	case float:
 		return float64(v), true
+	case float64:
+		return v, true
 	case json.Number:
 		f, err := v.Float64()
 		return f, err == nil

@@ -1,8 +1,10 @@
 package management
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -55,7 +57,7 @@ func TestTheShortWayToAFieldGivesTheField(t *testing.T) {
 	w := newWorld(t)
 	someQueues(w)
 	queues := queuesIn([]*topology.VHost{w.Editor.Catalog().VHost("/"), w.Editor.Catalog().VHost("other")})
-	l := (&request{server: w.Server, http: w.httpRequest("/queues")}).queueList(queues)
+	l := (&request{server: w.Server, http: w.httpRequest("/queues")}).queueList(w.queueLists.of([]*topology.VHost{w.Editor.Catalog().VHost("/"), w.Editor.Catalog().VHost("other")}))
 	all := make([]int, len(queues))
 	for i := range all {
 		all[i] = i
@@ -66,13 +68,13 @@ func TestTheShortWayToAFieldGivesTheField(t *testing.T) {
 	}
 	short := map[string]bool{}
 	for name, field := range fields {
-		keys, ok := l.keys(all, field)
+		c, ok := l.keys(all, field)
 		if !ok {
 			continue
 		}
 		short[name] = true
 		for i, want := range l.fields(all, field) {
-			got, wanted := makeSortKey(keys[i]), makeSortKey(want)
+			got, wanted := c.key(i), makeSortKey(want)
 			if got != wanted {
 				t.Errorf("%s of %s: %+v, want %+v", name, queues[i].Name, got, wanted)
 			}
@@ -90,17 +92,48 @@ func TestTheShortWayToAFieldGivesTheField(t *testing.T) {
 	}
 }
 
+// key is what stands at a place of a column.
+func (c *column) key(i int) sortKey {
+	if c.numbers != nil {
+		return makeSortKey(c.numbers[i])
+	}
+	return c.keys[i]
+}
+
+// TestAPartOfAnOrder: any part of a list is what it is when the whole is sorted.
+func TestAPartOfAnOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		c := column{numbers: make([]float64, random.IntN(60))}
+		for i := range c.numbers {
+			c.numbers[i] = float64(random.IntN(12))
+		}
+		l := &list{names: make([]string, c.len()), keys: func([]int, []string) (column, bool) { return c, true }}
+		v := view{sort: []string{"x"}, reverse: random.IntN(2) == 0}
+		from := random.IntN(c.len() + 1)
+		to := from + random.IntN(c.len()-from+1)
+		want := l.choose(&v)
+		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(c.numbers[a], c.numbers[b]) })
+		if v.reverse {
+			slices.Reverse(want)
+		}
+		if got := l.arrange(l.choose(&v), &v, from, to); !slices.Equal(got, want[from:to]) {
+			t.Fatalf("%v from %d to %d, reversed %v: %v, want %v", c.numbers, from, to, v.reverse, got, want[from:to])
+		}
+	}
+}
+
 func TestOrderOfValues(t *testing.T) {
 	values := []any{nil, -1, float(0.5), int64(7), true, false, "a", "b", float(3), uint64(2)}
-	l := &list{names: make([]string, len(values)), keys: func(indexes []int, _ []string) ([]any, bool) {
+	l := &list{names: make([]string, len(values)), keys: func(indexes []int, _ []string) (column, bool) {
 		keys := make([]any, len(indexes))
 		for i, at := range indexes {
 			keys[i] = values[at]
 		}
-		return keys, true
+		return columnOf(keys), true
 	}}
 	indexes := []int{9, 8, 7, 6, 5, 4, 3, 2, 1, 0}
-	l.order(indexes, []string{"x"})
+	l.order(indexes, []string{"x"}, 0, len(indexes))
 	if want := []int{1, 0, 2, 9, 8, 3, 5, 4, 6, 7}; !slices.Equal(indexes, want) {
 		t.Errorf("%v, want %v", indexes, want)
 	}

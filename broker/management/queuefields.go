@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/stats"
@@ -97,7 +96,7 @@ func ifDurable(of counter) counter {
 
 // queueKeys gives a field of each queue without making an object of it; ok is false if that cannot be done. The queues must
 // be shown with their statistics.
-func (s *Server) queueKeys(ctx context.Context, queues []*topology.Queue, field []string) (keys []any, ok bool) {
+func (s *Server) queueKeys(ctx context.Context, queues []*topology.Queue, field []string) (c column, ok bool) {
 	for _, plain := range plainFields {
 		if plain.name == field[0] {
 			return keysOf(queues, func(q *topology.Queue) any { return dig(plain.of(q), field[1:]) }), true
@@ -107,26 +106,34 @@ func (s *Server) queueKeys(ctx context.Context, queues []*topology.Queue, field 
 		return keysOf(queues, func(q *topology.Queue) any { return stateOf(q, damage) }), true
 	}
 	if rates := rateFields(field); rates != nil {
-		return keysOf(queues, func(q *topology.Queue) any {
-			v, sum := s.sampler.queues.View(q.ID), 0.0
-			for _, at := range rates {
-				sum += v.Rate(at)
-			}
-			return float(sum)
-		}), true
+		return s.rateColumn(queues, rates), true
 	}
 	if count := counterOf(field); count != nil {
-		return s.askKeys(ctx, queues, count), true
+		return s.counterColumn(ctx, queues, strings.Join(field, "."), count), true
 	}
-	return nil, false
+	return column{}, false
 }
 
-func keysOf(queues []*topology.Queue, of func(*topology.Queue) any) []any {
-	keys := make([]any, len(queues))
+func keysOf(queues []*topology.Queue, of func(*topology.Queue) any) column {
+	keys := make([]sortKey, len(queues))
 	for i, q := range queues {
-		keys[i] = of(q)
+		keys[i] = makeSortKey(of(q))
 	}
-	return keys
+	return column{keys: keys}
+}
+
+// rateColumn adds up rates of each queue.
+func (s *Server) rateColumn(queues []*topology.Queue, rates []int) column {
+	c := column{numbers: make([]float64, len(queues))}
+	s.sampler.queues.Read(func(view func(uint64) stats.View) {
+		for i, q := range queues {
+			v := view(q.ID)
+			for _, at := range rates {
+				c.numbers[i] += v.Rate(at)
+			}
+		}
+	})
+	return c
 }
 
 const (
@@ -203,40 +210,4 @@ func counterOf(field []string) counter {
 		}
 	}
 	return nil
-}
-
-// keysChunk is how many queues a group is asked about at a time: for no longer do messages wait.
-const keysChunk = 1000
-
-// askKeys lets the groups count, all of them at once. A queue that nothing is known of counts nothing.
-func (s *Server) askKeys(ctx context.Context, queues []*topology.Queue, count counter) []any {
-	ofGroup := map[uint64][]int{}
-	for i, q := range queues {
-		ofGroup[q.Group] = append(ofGroup[q.Group], i)
-	}
-	keys := make([]any, len(queues))
-	var asking sync.WaitGroup
-	for _, g := range s.Groups() {
-		asking.Go(func() {
-			for part := range slices.Chunk(ofGroup[g.ID], keysChunk) {
-				counted, err := ask(ctx, g, func(set *queue.Set) []any {
-					counted := make([]any, len(part))
-					for i, at := range part {
-						if info, ok := set.Info(queue.ID(queues[at].ID)); ok {
-							counted[i] = count(queues[at], &info)
-						}
-					}
-					return counted
-				})
-				if err != nil {
-					return
-				}
-				for i, at := range part {
-					keys[at] = counted[i]
-				}
-			}
-		})
-	}
-	asking.Wait()
-	return keys
 }

@@ -45,25 +45,24 @@ func (q *request) listQueues() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(q.queueList(queuesIn(vhosts)))
+	return ok(q.queueList(q.server.queueLists.of(vhosts)))
 }
 
 func (q *request) listQueuesOfUser() (answer, error) {
 	var own []*topology.Queue
-	for _, one := range queuesIn(q.visible()) {
+	var names []string
+	all, _ := q.server.queueLists.of(q.visible())
+	for _, one := range all {
 		if one.User == q.values["user"] {
-			own = append(own, one)
+			own, names = append(own, one), append(names, one.Name)
 		}
 	}
-	return ok(q.queueList(own))
+	return ok(q.queueList(own, names))
 }
 
 // queueList shows queues, some at a time.
-func (q *request) queueList(queues []*topology.Queue) *list {
-	l := &list{names: make([]string, len(queues)), paged: true}
-	for i, one := range queues {
-		l.names[i] = one.Name
-	}
+func (q *request) queueList(queues []*topology.Queue, names []string) *list {
+	l := &list{names: names, paged: true}
 	bare := q.asked("disable_stats")
 	totals := q.asked("enable_queue_totals")
 	a := q.ages()
@@ -76,7 +75,7 @@ func (q *request) queueList(queues []*topology.Queue) *list {
 		return part
 	}
 	if !bare {
-		l.keys = func(indexes []int, field []string) ([]any, bool) {
+		l.keys = func(indexes []int, field []string) (column, bool) {
 			return q.server.queueKeys(q.context(), pick(indexes), field)
 		}
 	}

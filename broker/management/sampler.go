@@ -10,6 +10,7 @@ import (
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/stats"
+	"github.com/warrenmq/warren/broker/topology"
 )
 
 // sampler notes numbers every few seconds. Between two rounds it costs nothing, and a queue in which nothing ever happened
@@ -88,8 +89,10 @@ func (s *sampler) run(ctx context.Context) {
 func (s *sampler) sample(ctx context.Context) {
 	now := s.server.Clock()
 	s.prune()
+	s.server.queueLists.forget()
+	s.server.recount(ctx)
 	totals := [lengths]int64{}
-	if all, err := s.server.queueNumbers(ctx); err == nil {
+	if all, whole := s.server.queueNumbers(ctx); whole {
 		byVHost := s.sampleQueues(now, all)
 		s.vhostLengths.Sample(now, func(record func(string, []int64)) {
 			for name, l := range byVHost {
@@ -164,35 +167,31 @@ var churnNames = [churns]string{
 
 // queueNumber is the numbers of one queue.
 type queueNumber struct {
-	id     uint64
-	vhost  string
+	of     *topology.Queue
 	values [lengths + int(stats.Kinds)]int64
 }
 
-// queueNumbers asks every group for the numbers of its queues. Those in which nothing ever happened are left out.
-func (s *Server) queueNumbers(ctx context.Context) ([]queueNumber, error) {
-	var all []queueNumber
-	for _, g := range s.Groups() {
-		part, err := ask(ctx, g, func(set *queue.Set) (list []queueNumber) {
-			set.EachStats(func(id queue.ID, vhost string, c queue.Counts, st *queue.Stats) {
-				if c == (queue.Counts{Consumers: c.Consumers}) && *st == (queue.Stats{}) {
-					return
-				}
-				n := queueNumber{id: uint64(id), vhost: vhost}
-				n.values[lengthReady], n.values[lengthUnacked] = int64(c.Ready), int64(c.Unacked)
-				n.values[lengthAll] = int64(c.Ready + c.Unacked)
-				counts := queueCounts(st)
-				counted(n.values[:lengths], &counts)
-				list = append(list, n)
-			})
-			return list
-		})
-		if err != nil {
-			return nil, err
+// queueNumbers asks the groups for the numbers of all queues. Those in which nothing ever happened are left out.
+func (s *Server) queueNumbers(ctx context.Context) (all []queueNumber, whole bool) {
+	whole = askParts(ctx, s, s.allQueues(), numbersIn, func(part []queueNumber) { all = append(all, part...) })
+	return all, whole
+}
+
+// numbersIn gives the numbers of queues of a machine.
+func numbersIn(set *queue.Set, queues []*topology.Queue) (list []queueNumber) {
+	for _, q := range queues {
+		c, st, ok := set.Stats(queue.ID(q.ID))
+		if !ok || c == (queue.Counts{Consumers: c.Consumers}) && st == (queue.Stats{}) {
+			continue
 		}
-		all = append(all, part...)
+		n := queueNumber{of: q}
+		n.values[lengthReady], n.values[lengthUnacked] = int64(c.Ready), int64(c.Unacked)
+		n.values[lengthAll] = int64(c.Ready + c.Unacked)
+		counts := queueCounts(&st)
+		counted(n.values[:lengths], &counts)
+		list = append(list, n)
 	}
-	return all, nil
+	return list
 }
 
 // queueCounts are a queue's statistics by the kinds of everybody's.
@@ -227,18 +226,14 @@ func ask[T any](ctx context.Context, g *group.Group, f func(*queue.Set) T) (valu
 // sampleQueues notes the queues in which something happened, and adds up the lengths by vhost.
 func (s *sampler) sampleQueues(now int64, all []queueNumber) map[string]*[lengths]int64 {
 	byVHost := map[string]*[lengths]int64{}
-	known := s.server.Editor.Catalog()
 	s.queues.Sample(now, func(record func(uint64, []int64)) {
 		for i := range all {
 			n := &all[i]
-			if q := known.QueueByID(n.id); q == nil || q.Hidden() {
-				continue
-			}
-			record(n.id, n.values[:])
-			sum := byVHost[n.vhost]
+			record(n.of.ID, n.values[:])
+			sum := byVHost[n.of.VHost]
 			if sum == nil {
 				sum = &[lengths]int64{}
-				byVHost[n.vhost] = sum
+				byVHost[n.of.VHost] = sum
 			}
 			for j := range sum {
 				sum[j] += n.values[j]

@@ -104,6 +104,15 @@ func (s *Set) Consumers(id ID, visit func(ConsumerInfo)) {
 	}
 }
 
+// Stats gives the numbers of a queue; ok is false if it is not here. It costs less than Info.
+func (s *Set) Stats(id ID) (c Counts, st Stats, ok bool) {
+	q := s.live(id)
+	if q == nil {
+		return c, st, false
+	}
+	return q.counts(), q.stats, true
+}
+
 // EachStats visits the numbers of all queues, in no order. It costs less than Info.
 func (s *Set) EachStats(visit func(id ID, vhost string, c Counts, st *Stats)) {
 	for id, q := range s.queues {

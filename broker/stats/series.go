@@ -128,6 +128,19 @@ func (t *Table[K]) View(key K) View {
 	return View{times: slices.Clone(s.times), values: slices.Clone(s.values), width: t.width}
 }
 
+// Read calls f with a way to look at histories, all as of one moment. What it gives is borrowed until f is done, and samples
+// wait meanwhile.
+func (t *Table[K]) Read(f func(view func(K) View)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(func(key K) View {
+		if s := t.series[key]; s != nil {
+			return View{times: s.times, values: s.values, width: t.width}
+		}
+		return View{width: t.width}
+	})
+}
+
 // Empty tells whether nothing is known.
 func (v View) Empty() bool { return len(v.times) == 0 }
 
