@@ -193,6 +193,7 @@ func (b *Broker) startGroups() error {
 	b.env.Store(env)
 	b.groups.env = &forward.Env{
 		Catalog: b.editor.Catalog, Groups: &b.groups, Inboxes: inboxes, Clock: c.Clock, Logger: c.area("queue"),
+		Reply: env.Replies.Reply,
 	}
 	direct := oplog.DirectHost{Clock: c.Clock}
 	durable := c.Log

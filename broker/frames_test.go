@@ -90,6 +90,17 @@ func TestBodiesThatClaimTooMuch(t *testing.T) {
 	}
 }
 
+// TestANameThatIsNotUTF8 ends the connection without saying which method it was in, as RabbitMQ does.
+func TestANameThatIsNotUTF8(t *testing.T) {
+	client := connect(t, start(t))
+	client.channel(1)
+	client.send(1, &protocol.QueueDeclare{Queue: "q\xff"})
+	m := expect[*protocol.ConnectionClose](client, 0)
+	if string(m.ReplyText) != "FRAME_ERROR - Malformed UTF-8 in shortstr" || m.ClassID != 0 || m.MethodID != 0 {
+		t.Errorf("%+v", m)
+	}
+}
+
 func TestFramesThatAreNone(t *testing.T) {
 	b := start(t)
 	method := protocol.AppendMethodFrame(nil, 1, &protocol.BasicQos{})

@@ -77,14 +77,51 @@ func TestMessagesAreRoutedWhenTheyArePublished(t *testing.T) {
 	if ready, _ := c.count(2, "late"); ready != 0 {
 		t.Errorf("%d messages in the queue that was not", ready)
 	}
+	c.publish(1, message{exchange: "missing"})
+	c.wantClose(1, protocol.CodeNotFound, "NOT_FOUND - no exchange 'missing' in vhost '/'")
+}
+
+// TestCommitToAQueueThatIsGone, which would lose what was published unseen.
+func TestCommitToAQueueThatIsGone(t *testing.T) {
+	c := connect(t, start(t))
+	c.transacting(1)
+	c.channel(2)
 	c.queue(2, protocol.QueueDeclare{Queue: "gone"})
 	c.publish(1, message{key: "gone"})
 	c.quiet(1)
 	c.send(2, &protocol.QueueDelete{Queue: "gone"})
 	expect[*protocol.QueueDeleteOk](c, 2)
-	c.commit(1) // a queue that is gone holds up nobody
-	c.publish(1, message{exchange: "missing"})
-	c.wantClose(1, protocol.CodeNotFound, "NOT_FOUND - no exchange 'missing' in vhost '/'")
+	c.send(1, &protocol.TxCommit{})
+	c.wantClose(0, protocol.CodeResourceError,
+		`RESOURCE_ERROR - failed to deliver message: {not_found,{resource,<<"/">>,queue,<<"gone">>}}`)
+}
+
+// TestRecoverInATransaction leaves what was acknowledged, in the middle and at either end.
+func TestRecoverInATransaction(t *testing.T) {
+	for what, acked := range map[string][]uint64{"first": {1}, "middle": {2, 3}, "out of order": {3, 1}, "last": {4}, "all": {2, 1, 4, 3}} {
+		t.Run(what, func(t *testing.T) {
+			c := connect(t, start(t))
+			c.channel(2)
+			c.queue(2, protocol.QueueDeclare{Queue: "q"})
+			c.publish(2, bodies("q", 0, 4)...)
+			c.quiet(2)
+			c.transacting(1)
+			for range 4 {
+				c.send(1, &protocol.BasicGet{Queue: "q"})
+				expect[*protocol.BasicGetOk](c, 1)
+				c.content(1)
+			}
+			for _, tag := range acked {
+				c.send(1, &protocol.BasicAck{DeliveryTag: tag})
+			}
+			c.send(1, &protocol.BasicRecover{Requeue: true})
+			expect[*protocol.BasicRecoverOk](c, 1)
+			c.commit(1)
+			if ready, _ := c.count(2, "q"); int(ready) != 4-len(acked) {
+				t.Errorf("%d are ready, of 4 %d were acknowledged", ready, len(acked))
+			}
+		})
+	}
 }
 
 func TestReturnsComeBeforeCommitOk(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/store/oplog"
@@ -32,7 +33,9 @@ type Env struct {
 	Groups  dispatch.Groups
 	Inboxes *group.Inboxes
 	Clock   func() int64 // milliseconds since the epoch
-	Logger  zerolog.Logger
+	// Reply delivers a message to the channel that waits for direct replies under its routing key, and tells whether one does.
+	Reply  func(m *message.Message) bool
+	Logger zerolog.Logger
 }
 
 // Forwarder forwards for the queues of one group. owner: run, but for the inbox

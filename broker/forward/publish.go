@@ -33,13 +33,14 @@ func (f *Forwarder) publish(from *queue.Origin, l *fetched) letter {
 	if l.Reason != queue.Rejected {
 		route = withoutCycles(c, route, deaths)
 	}
-	if route.Empty() {
-		sent.refused = true // which counts only for a letter that has to arrive
-		return sent
-	}
 	key := m.RoutingKey
 	if from.Config.DeadLetterKeySet {
 		key = []byte(from.Config.DeadLetterKey)
+	}
+	replied := from.Config.DeadLetterExchange == "" && f.env.Reply(&message.Message{RoutingKey: key, Props: props, Body: m.Body})
+	if route.Empty() {
+		sent.refused = !replied // which counts only for a letter that has to arrive
+		return sent
 	}
 	copied := message.Message{
 		Head: message.Head{

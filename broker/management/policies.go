@@ -83,8 +83,14 @@ func (q *request) getOperatorPolicy() (answer, error) { return q.policy(true) }
 
 // policyWish is what a body, or a definition, says of a policy.
 func policyWish(body object) topology.PolicyWish {
+	value := func(key string) any {
+		if v, given := body[key]; !given || v != nil {
+			return v
+		}
+		return topology.JSONNull
+	}
 	return topology.PolicyWish{
-		Pattern: body["pattern"], Definition: body["definition"], Priority: body["priority"], ApplyTo: body["apply-to"],
+		Pattern: value("pattern"), Definition: value("definition"), Priority: value("priority"), ApplyTo: value("apply-to"),
 	}
 }
 

@@ -69,7 +69,7 @@ func (w *writer) take(o *outlet, from, to uint64, a *ack) {
 			n := bits.TrailingZeros64(^(taken >> skip))
 			number := chunk.Item.number + uint64(skip)
 			w.settle(c, number, number+uint64(n)-1, a)
-			o.sent -= n
+			o.sent -= c.share(n)
 			if a.method == protocol.BasicAckID {
 				w.countOf(c, stats.Ack, n)
 			}
@@ -115,6 +115,8 @@ func settlement(id uint32, s *settling) queue.Command {
 	switch {
 	case s.like.method == protocol.BasicAckID:
 		return &queue.Settle{Consumer: id, From: s.from, To: s.to}
+	case s.like.method == protocol.BasicRecoverID:
+		return &queue.Return{Consumer: id, From: s.from, To: s.to, Cause: queue.CauseRecover}
 	case s.like.method == protocol.BasicNackID && s.like.requeue:
 		return &queue.Return{Consumer: id, From: s.from, To: s.to, Cause: queue.CauseNack}
 	case s.like.requeue:
@@ -154,10 +156,18 @@ func (w *writer) giveBack(o *outlet, cause queue.Cause) {
 	}
 }
 
-// recoverOutlet puts everything unacknowledged back, for whoever comes next.
+// recoverOutlet puts everything unacknowledged back, for whoever comes next. What a transaction has settled stays.
 func (w *writer) recoverOutlet(number uint16) {
-	if o := w.outlet(number); o != nil && !o.closed {
+	o := w.outlet(number)
+	switch {
+	case o == nil || o.closed:
+	case o.tx == nil || len(o.tx.acks) == 0:
 		w.giveBack(o, queue.CauseRecover)
+	default:
+		for from, to := range o.tx.gaps() {
+			w.take(o, from, to, &ack{method: protocol.BasicRecoverID, requeue: true})
+		}
+		w.closeSettling()
 	}
 }
 
@@ -166,6 +176,9 @@ func (w *writer) limitOutlet(number uint16, limit uint16) {
 	if o := w.outlet(number); o != nil && !o.closed {
 		o.limit = limit
 		for _, c := range o.consumers {
+			if c.queueType != stats.Classic {
+				continue // it began before there was a limit, and keeps its own
+			}
 			w.propose(c.group, &queue.Adjust{Consumer: c.id, Prefetch: prefetch(uint16(c.prefetch), limit)})
 		}
 		w.release(o)

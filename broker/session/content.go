@@ -211,7 +211,7 @@ func (r *reader) publish(c *channel) {
 		r.fail(c, refusal, protocol.BasicPublishID)
 		return
 	}
-	if route.Empty() && len(m.Exchange) == 0 && bytes.HasPrefix(m.RoutingKey, []byte(replyPrefix)) && r.directReply(m) {
+	if r.directReply(c, m) && route.Empty() {
 		if c.confirm {
 			r.confirmUnrouted(c.number, c.next)
 			c.next++

@@ -31,7 +31,7 @@ func (w *writer) deliverTo(c *consumer, e *group.Event) {
 		return
 	}
 	o := c.outlet
-	if o.limit > 0 && !c.noAck && (len(o.waiting) > 0 || o.sent+int(e.Count) > int(o.limit)) {
+	if o.limit > 0 && !c.noAck && c.share(1) > 0 && (len(o.waiting) > 0 || o.sent+int(e.Count) > int(o.limit)) {
 		o.waiting = append(o.waiting, heldBack{consumer: c, event: *e})
 		w.release(o)
 		return
@@ -136,7 +136,7 @@ func (w *writer) hand(c *consumer, e *group.Event) {
 		return
 	}
 	c.unacked += int(e.Count)
-	o.sent += int(e.Count)
+	o.sent += c.share(int(e.Count))
 	for done := uint64(0); done < uint64(e.Count); done += ledger.Width {
 		n := min(uint64(e.Count)-done, ledger.Width)
 		o.unacked.Push(first+done, int(n), delivered{consumer: c, number: e.Number + done})

@@ -99,9 +99,9 @@ func (r *reader) readHeaders(headers protocol.RawTable, m *message.Message) {
 				r.settle() // an acknowledged message holds its key no longer
 			}
 		case "x-stream-filter-value":
-			if text, ok := value.Bytes(); ok && len(text) > 0 && len(text) <= shortstrMax {
+			if text, ok := value.Bytes(); ok && len(text) > 0 {
 				m.Flags |= message.FlagFilter
-				m.Filter = text
+				m.Filter = filterValue(text)
 			}
 		case "x-producer-seq":
 			if n, ok := value.Int(); ok && n > 0 && r.producer != 0 {

@@ -16,11 +16,12 @@ func (r *reader) method(c *channel, id protocol.MethodID, args []byte) error {
 		return nil
 	}
 	m, err := protocol.NewMethod(id)
-	if err == nil {
-		err = m.Decode(args)
-	}
 	if err != nil {
 		r.refuse(asRefusal(err), id)
+		return nil
+	}
+	if err := m.Decode(args); err != nil {
+		r.refuse(asRefusal(err), 0) // it names the method itself, where RabbitMQ does
 		return nil
 	}
 	r.other(c, m)

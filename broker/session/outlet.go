@@ -64,6 +64,14 @@ type consumer struct {
 	held  bool
 }
 
+// share is how many of n messages count toward the limit of the channel: what consumers of classic queues get.
+func (c *consumer) share(n int) int {
+	if c.getter || c.queueType != stats.Classic {
+		return 0
+	}
+	return n
+}
+
 func (w *writer) openOutlet(c *channel) {
 	w.outlets[c.number] = &outlet{
 		number: c.number, channel: c, consumers: map[string]*consumer{}, base: c.base, next: 1, confirms: confirms{lowest: c.base + 1},

@@ -104,12 +104,40 @@ const (
 	replyBytesMax = 64 << 20
 )
 
-// directReply hands a message straight to the channel that waits for it. It gives false if there is none.
-func (r *reader) directReply(m *message.Message) bool {
-	to, ok := r.env.Replies.find(m.RoutingKey)
+// directReply hands a message straight to the channel that waits for it, in a transaction with the commit. It gives false
+// if there is none.
+func (r *reader) directReply(c *channel, m *message.Message) bool {
+	switch {
+	case len(m.Exchange) > 0:
+		return false
+	case c.tx == nil:
+		return r.env.Replies.Reply(m)
+	}
+	live := bytes.HasPrefix(m.RoutingKey, []byte(replyPrefix)) && r.env.Replies.knows(m.RoutingKey)
+	if live {
+		c.tx.reply(m)
+	}
+	return live
+}
+
+// knows tells whether a name is of a channel of this node, or may be of one of another.
+func (p *Replies) knows(name []byte) bool {
+	if _, ok := p.find(name); ok {
+		return true
+	}
+	_, elsewhere := p.elsewhere(name)
+	return elsewhere
+}
+
+// Reply delivers a message, which it borrows, to the channel that its routing key names. It gives false if there is none.
+func (p *Replies) Reply(m *message.Message) bool {
+	if !bytes.HasPrefix(m.RoutingKey, []byte(replyPrefix)) {
+		return false
+	}
+	to, ok := p.find(m.RoutingKey)
 	if !ok {
-		node, elsewhere := r.env.Replies.elsewhere(m.RoutingKey)
-		return elsewhere && r.env.Replies.Send(node, m.RoutingKey, m.Props, m.Body)
+		node, elsewhere := p.elsewhere(m.RoutingKey)
+		return elsewhere && p.Send(node, m.RoutingKey, m.Props, m.Body)
 	}
 	to.deliver(&protocol.Delivery{
 		RoutingKey: bytes.Clone(m.RoutingKey), Properties: bytes.Clone(m.Props), Body: bytes.Clone(m.Body),

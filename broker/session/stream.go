@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -68,15 +69,24 @@ func streamOffset(value protocol.RawValue) (queue.StreamOffset, bool) {
 // streamFilters reads x-stream-filter: one value or several.
 func streamFilters(value protocol.RawValue) (hashes []uint32) {
 	if text, ok := value.Bytes(); ok {
-		return []uint32{queue.FilterHash(text)}
+		return []uint32{queue.FilterHash(filterValue(text))}
 	}
 	list, _ := value.Array()
 	for element := range list.Each {
 		if text, ok := element.Bytes(); ok {
-			hashes = append(hashes, queue.FilterHash(text))
+			hashes = append(hashes, queue.FilterHash(filterValue(text)))
 		}
 	}
 	return hashes
+}
+
+// filterValue is what stands for a filter value: itself, or a digest if it is too long for a record.
+func filterValue(text []byte) []byte {
+	if len(text) <= shortstrMax {
+		return text
+	}
+	digest := sha256.Sum256(text)
+	return digest[:]
 }
 
 // streamed gives a message's properties as a stream's reader gets them: with its offset, always with a delivery mode, and

@@ -1,6 +1,11 @@
 package session
 
 import (
+	"bytes"
+	"cmp"
+	"iter"
+	"slices"
+
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/routing"
@@ -11,7 +16,9 @@ import (
 type transaction struct {
 	batches map[uint64]*queue.Batch // by group
 	answers int
-	returns []byte // frames
+	returns []byte            // frames
+	replies []message.Message // direct replies
+	targets map[uint64]string // the names of the queues that it goes to
 }
 
 // txAcks is what a channel acknowledged since the last commit. owner: writer
@@ -57,6 +64,7 @@ func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *me
 	}
 	number := c.next
 	c.next++
+	t.note(r, route)
 	for i := range route.Groups {
 		g := &route.Groups[i]
 		b := t.batches[g.Group]
@@ -69,6 +77,37 @@ func (t *transaction) publish(r *reader, c *channel, route *routing.Route, m *me
 	}
 }
 
+// note keeps the names of the queues on a route.
+func (t *transaction) note(r *reader, route *routing.Route) {
+	if t.targets == nil {
+		t.targets = map[uint64]string{}
+	}
+	for i := range route.Groups {
+		for _, id := range route.Groups[i].Queues {
+			if q := r.catalog().QueueByID(uint64(id)); q != nil {
+				t.targets[uint64(id)] = q.Name
+			}
+		}
+	}
+}
+
+// reply notes a direct reply for the commit.
+func (t *transaction) reply(m *message.Message) {
+	t.replies = append(t.replies, message.Message{
+		RoutingKey: bytes.Clone(m.RoutingKey), Props: bytes.Clone(m.Props), Body: bytes.Clone(m.Body),
+	})
+}
+
+// lost is the refusal of a commit to a queue that has been deleted meanwhile.
+func (t *transaction) lost(r *reader) *protocol.Error {
+	for id, name := range t.targets {
+		if r.catalog().QueueByID(id) == nil {
+			return protocol.Errorf(protocol.CodeResourceError, `failed to deliver message: {not_found,{resource,<<"%s">>,queue,<<"%s">>}}`, r.vhost, name)
+		}
+	}
+	return nil
+}
+
 func (r *reader) txCommit(c *channel) {
 	if c.tx == nil {
 		r.fail(c, protocol.PreconditionFailed("channel is not transactional"), protocol.TxCommitID)
@@ -76,6 +115,13 @@ func (r *reader) txCommit(c *channel) {
 	}
 	t := c.tx
 	c.tx = &transaction{batches: map[uint64]*queue.Batch{}}
+	if refusal := t.lost(r); refusal != nil {
+		r.fail(c, refusal, protocol.TxCommitID)
+		return
+	}
+	for i := range t.replies {
+		r.env.Replies.Reply(&t.replies[i])
+	}
 	r.park(c)
 	r.before(func(w *writer) { w.commit(c, t) })
 }
@@ -134,6 +180,21 @@ func (t *txAcks) answered(count uint32, refused bool) {
 		done := t.done
 		t.done = nil
 		done(t.refused)
+	}
+}
+
+// gaps gives the tags that lie outside of what was acknowledged, in order.
+func (t *txAcks) gaps() iter.Seq2[uint64, uint64] {
+	acks := slices.SortedFunc(slices.Values(t.acks), func(a, b txAck) int { return cmp.Compare(a.from, b.from) })
+	return func(yield func(from, to uint64) bool) {
+		next := uint64(0)
+		for i := range acks {
+			if acks[i].from > next && !yield(next, acks[i].from-1) {
+				return
+			}
+			next = max(next, acks[i].to+1)
+		}
+		yield(next, queue.Everything)
 	}
 }
 

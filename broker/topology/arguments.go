@@ -252,7 +252,7 @@ var ageUnits = map[byte]int64{
 }
 
 // ageMax bounds the number of a duration: beyond it nothing gets so old, and a product fits.
-const ageMax = math.MaxInt32
+const ageMax = math.MaxInt64 / (365 * 86_400_000)
 
 // ParseAge reads a duration such as 7D and gives milliseconds.
 func ParseAge(text string) (ms int64, ok bool) {
@@ -261,7 +261,7 @@ func ParseAge(text string) (ms int64, ok bool) {
 	}
 	unit, known := ageUnits[text[len(text)-1]]
 	n, err := strconv.ParseInt(text[:len(text)-1], 10, 64)
-	if !known || err != nil && !errors.Is(err, strconv.ErrRange) || n <= 0 {
+	if !known || err != nil && !errors.Is(err, strconv.ErrRange) || n <= 0 || text[0] == '+' {
 		return 0, false
 	}
 	return min(n, ageMax) * unit, true

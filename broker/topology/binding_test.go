@@ -30,8 +30,10 @@ func TestBindChecks(t *testing.T) {
 		bind, unbind string
 	}{
 		{"a vhost that is gone", gone, nil, missing + "vhost 'gone'", missing + "vhost 'gone'"},
-		{"from the default exchange", to("", "missing", "k"), []string{"write queue missing"}, denied, denied},
-		{"to the default exchange", toX("missing", "", "k"), []string{"write exchange "}, denied, denied},
+		{"from the default exchange", to("", "missing", "k"), []string{"read exchange "}, denied, denied},
+		{"to the default exchange", toX("missing", "", "k"), []string{"read exchange missing"}, denied, denied},
+		{"no permission to write, and from the default exchange", to("", "q", "k"), []string{"write queue q"}, "403 ACCESS_REFUSED - no write queue q", "403 ACCESS_REFUSED - no write queue q"},
+		{"no permission to write to the default exchange", toX("x", "", "k"), []string{"write exchange "}, "403 ACCESS_REFUSED - no write exchange ", "403 ACCESS_REFUSED - no write exchange "},
 		{"to a direct reply", to("x", "amq.rabbitmq.reply-to.abc", "k"), []string{"write queue amq.rabbitmq.reply-to.abc"}, volatile, volatile},
 		{"to the bare name of direct replies", to("x", "amq.rabbitmq.reply-to", "k"), nil, missing + "queue 'amq.rabbitmq.reply-to' in vhost '/'", ""},
 		{"no permission to write", to("x", "q", "k"), []string{"write queue q", "read exchange x"}, "403 ACCESS_REFUSED - no write queue q", "403 ACCESS_REFUSED - no write queue q"},

@@ -72,17 +72,14 @@ func (e *Editor) allowBinding(c *Catalog, w BindingWish, by Actor) (*VHost, *pro
 	kind := "queue"
 	if w.ToExchange {
 		kind = "exchange"
-		if refusal := DefaultExchange(w.Destination); refusal != nil {
-			return nil, refusal
-		}
 	} else if strings.HasPrefix(w.Destination, DirectReplyTo+".") {
 		return nil, protocol.AccessRefused("cannot bind or unbind to a volatile (direct reply-to) queue")
 	}
-	if refusal := DefaultExchange(w.Source); refusal != nil {
-		return nil, refusal
-	}
 	if refusal := by.Authorize(c, v.Name, Write, kind, w.Destination); refusal != nil {
 		return nil, refusal
+	}
+	if w.Source == "" || w.ToExchange && w.Destination == "" {
+		return nil, DefaultExchange("")
 	}
 	if refusal := by.Authorize(c, v.Name, Read, "exchange", w.Source); refusal != nil {
 		return nil, refusal

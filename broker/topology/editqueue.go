@@ -96,20 +96,21 @@ func (e *Editor) wish(v *VHost, d QueueDeclaration) (*Queue, *protocol.Error) {
 		q.Owner = d.Owner
 	}
 	q.Table = d.Arguments.Decode()
-	text, refusal := e.queueType(v, q)
-	if refusal != nil {
-		return nil, refusal
-	}
-	if text == "" { // name what was left to the default
+	value, given := q.Table.Get("x-queue-type")
+	text, isText := value.(string)
+	if !given || isText && text == "" { // name what was left to the default
 		text = e.defaultType(v, q)
 		q.Table = withType(q.Table, text)
 	}
 	q.Type = text
-	if d.Name == "" && text != "classic" {
-		return nil, protocol.PreconditionFailed("Cannot declare a server-named queue for type %s", queueTypes[text])
-	}
 	q.Arguments = q.Table.Raw()
-	return q, nil
+	if d.Name != "" || text == "classic" {
+		return q, nil
+	}
+	if driver, known := queueTypes[text]; known {
+		return nil, protocol.PreconditionFailed("Cannot declare a server-named queue for type %s", driver)
+	}
+	return nil, protocol.PreconditionFailed("unknown queue type '%s'", show(value))
 }
 
 func withType(t protocol.Table, queueType string) protocol.Table {
@@ -122,21 +123,16 @@ func withType(t protocol.Table, queueType string) protocol.Table {
 	return append(out, protocol.Field{Key: "x-queue-type", Value: queueType})
 }
 
-// queueType reads x-queue-type; "" stands for the default.
-func (e *Editor) queueType(v *VHost, q *Queue) (string, *protocol.Error) {
-	value, ok := q.Table.Get("x-queue-type")
-	if !ok {
-		return "", nil
+// wrongType says what is wrong with a new queue's x-queue-type.
+func wrongType(where string, q *Queue) *protocol.Error {
+	if _, known := queueTypes[q.Type]; known {
+		return nil
 	}
-	where := queueName(v.Name, q.Name)
-	text, ok := value.(string)
-	if !ok {
-		return "", protocol.PreconditionFailed("invalid arg 'x-queue-type' for %s: {unacceptable_type,%s}", where, protocol.TypeName(value))
+	value, _ := q.Table.Get("x-queue-type")
+	if _, isText := value.(string); !isText {
+		return protocol.PreconditionFailed("invalid arg 'x-queue-type' for %s: {unacceptable_type,%s}", where, protocol.TypeName(value))
 	}
-	if _, known := queueTypes[text]; !known && text != "" {
-		return "", protocol.PreconditionFailed(`invalid arg 'x-queue-type' for %s: "unsupported queue type '%s'"`, where, text)
-	}
-	return text, nil
+	return protocol.PreconditionFailed(`invalid arg 'x-queue-type' for %s: "unsupported queue type '%s'"`, where, q.Type)
 }
 
 // defaultType is the vhost's or the node's, where the queue's flags allow it.
@@ -195,6 +191,9 @@ func (e *Editor) createQueue(c *Catalog, v *VHost, q *Queue, by Actor) (meta.Txn
 
 func (e *Editor) allowQueue(c *Catalog, v *VHost, q *Queue, by Actor) *protocol.Error {
 	where := queueName(v.Name, q.Name)
+	if refusal := wrongType(where, q); refusal != nil {
+		return refusal
+	}
 	if value, ok := q.Table.Get("x-dead-letter-exchange"); ok {
 		name, isText := value.(string)
 		if !isText {

@@ -34,7 +34,15 @@ func equivalentArgument(name, where string, have, want protocol.Table) *protocol
 	case sameArgument(canonical(name, old), canonical(name, wanted)):
 		return nil
 	}
-	return inequivalent(name, where, "'"+show(canonical(name, wanted))+"'", "'"+show(canonical(name, old))+"'")
+	return inequivalent(name, where, quote(name, wanted), quote(name, old))
+}
+
+// quote shows an argument that both have; void is none.
+func quote(name string, value any) string {
+	if value == nil {
+		return "none"
+	}
+	return "'" + show(canonical(name, value)) + "'"
 }
 
 func inequivalent(name, where, received, current string) *protocol.Error {

@@ -15,7 +15,7 @@ const erlangColumns = 78
 // jsonTerm prints a decoded JSON value as RabbitMQ's refusals show it: an Erlang term.
 func jsonTerm(value any) string {
 	switch v := value.(type) {
-	case nil:
+	case nil, jsonNull:
 		return "null"
 	case string:
 		if v == "" {

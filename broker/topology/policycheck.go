@@ -15,6 +15,11 @@ type PolicyWish struct {
 	Pattern, ApplyTo, Priority, Definition any
 }
 
+// JSONNull stands for a null that JSON gave, as nil stands for the default.
+var JSONNull any = jsonNull{}
+
+type jsonNull struct{}
+
 // setting is what a policy may set: whether an operator policy may too, and what is wrong with a value.
 type setting struct {
 	operator bool
@@ -248,9 +253,9 @@ func (w *PolicyWish) readApplyTo(r *PolicyRecord) string {
 	if w.ApplyTo == nil {
 		return ""
 	}
-	text, _ := w.ApplyTo.(string)
+	text, isText := w.ApplyTo.(string)
 	if !slices.Contains(ApplyTo, text) {
-		if text == "" {
+		if !isText {
 			text = jsonTerm(w.ApplyTo)
 		}
 		return fmt.Sprintf("apply-to '%s' unrecognised; should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'", text)

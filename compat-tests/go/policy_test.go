@@ -285,3 +285,27 @@ func (c *client) wantTimedOut(q string, args amqp.Table) {
 	equal(c.t, "redelivered", d.Redelivered, true)
 	equal(c.t, "it is no failed delivery", d.Headers["x-delivery-count"], any(nil))
 }
+
+// A null is not the same as nothing: there is no default for it.
+func TestPolicyWithNulls(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	m := manage(t)
+	_, inPath := m.vhost()
+	for what, test := range map[string]struct {
+		body  object
+		words string
+	}{
+		"priority": {object{"pattern": "^q$", "definition": object{"max-length": 1}, "priority": nil}, "priority should be a number, actually was null"},
+		"apply-to": {object{"pattern": "^q$", "definition": object{"max-length": 1}, "apply-to": nil}, "apply-to 'null' unrecognised"},
+		"nothing":  {object{"pattern": "^q$", "definition": object{"max-length": 1}, "apply-to": ""}, "apply-to '' unrecognised"},
+		"pattern":  {object{"pattern": nil, "definition": object{"max-length": 1}}, "pattern should be a binary but was null"},
+	} {
+		for _, kind := range []string{"/policies/", "/operator-policies/"} {
+			r := m.must(http.StatusBadRequest, put, kind+inPath+"/p", test.body)
+			if reason, _ := follow(r.body, "reason").(string); !strings.Contains(reason, test.words) {
+				t.Errorf("%s: %q, want %q", what, reason, test.words)
+			}
+		}
+	}
+}

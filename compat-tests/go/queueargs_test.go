@@ -46,6 +46,7 @@ func TestQueueArgumentsByType(t *testing.T) {
 		{"stream", "x-max-length-bytes", int64(1 << 30), ""},
 		{"stream", "x-max-age", "7D", ""},
 		{"stream", "x-max-age", "7x", "invalid_max_age"},
+		{"stream", "x-max-age", "+7h", "invalid_max_age"},
 		{"stream", "x-max-length", int32(1), "of queue type rabbit_stream_queue"},
 		{"stream", "x-message-ttl", int32(1), "of queue type rabbit_stream_queue"},
 		{"stream", "x-stream-filter-size-bytes", int32(32), ""},
@@ -192,4 +193,39 @@ func TestConsumerArgumentsThatAreRefused(t *testing.T) {
 		_, err := ch.Consume(queues[test.kind], "", false, false, false, false, amqp.Table{test.arg: test.value})
 		wantRefusal(t, err, amqp.PreconditionFailed, "invalid arg '"+test.arg+"' for queue '"+queues[test.kind], test.words)
 	}
+}
+
+// A redeclaration is compared with the queue that is there, even if it asks for a type that there is not.
+func TestRedeclareWithAnUnknownType(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	q := c.queue(nil)
+	for _, test := range []struct {
+		value      any
+		autoDelete bool
+		words      string
+	}{
+		{"moon", false, "received 'moon' but current is 'classic'"},
+		{int32(5), false, "received '5' but current is 'classic'"},
+		{nil, false, "received none but current is 'classic'"},
+		{"moon", true, "'auto_delete'"},
+	} {
+		_, err := c.channel().QueueDeclare(q, true, test.autoDelete, false, false, amqp.Table{"x-queue-type": test.value})
+		wantRefusal(t, err, amqp.PreconditionFailed, "inequivalent arg", "for queue '"+q+"'", test.words)
+	}
+	_, err := c.channel().QueueDeclare("", true, false, false, false, amqp.Table{"x-queue-type": "moon"})
+	wantRefusal(t, err, amqp.PreconditionFailed, "unknown queue type 'moon'")
+	_, err = c.channel().QueueDeclare("amq.moon", true, false, false, false, amqp.Table{"x-queue-type": "moon"})
+	wantRefusal(t, err, amqp.AccessRefused, "queue name 'amq.moon' contains reserved prefix 'amq.*'")
+}
+
+// An argument without a value is none, where it is compared.
+func TestRedeclareWithAVoidArgument(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	q := c.queue(amqp.Table{"x-queue-mode": "lazy"})
+	_, err := c.channel().QueueDeclare(q, true, false, false, false, amqp.Table{"x-queue-mode": nil})
+	wantRefusal(t, err, amqp.PreconditionFailed, "inequivalent arg 'x-queue-mode'", "received none but current is 'lazy'")
 }

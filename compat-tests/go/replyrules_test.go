@@ -105,3 +105,38 @@ func TestDirectReplyToOfAnotherChannel(t *testing.T) {
 	_, err = answerer.QueueDeclarePassive(name, false, false, false, false, nil)
 	wantRefusal(t, err, amqp.NotFound, "no queue '"+name+"'")
 }
+
+// A reply that is copied to a queue goes to both.
+func TestDirectReplyWithACopy(t *testing.T) {
+	t.Parallel()
+	asker, answerer := connect(t), connect(t)
+	requests, copies := answerer.queue(nil), answerer.queue(nil)
+	replies := asker.consumeWith(replyTo, "", true, nil)
+	asker.send("", requests, amqp.Publishing{ReplyTo: replyTo})
+	request := answerer.get(requests)
+	answerer.send("", request.ReplyTo, amqp.Publishing{Headers: amqp.Table{"CC": []any{copies}}, Body: []byte("answer")})
+	equal(t, "reply", string(asker.next(replies).Body), "answer")
+	answerer.waitReady(copies, 1)
+	equal(t, "copy", string(answerer.get(copies).Body), "answer")
+}
+
+// Whoever waits for replies may be told that a message died, by a queue that dead-letters to the name.
+func TestDeadLettersForARequester(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	asker, answerer := connect(t), connect(t)
+	requests := answerer.queue(nil)
+	replies := asker.consumeWith(replyTo, "", true, nil)
+	asker.send("", requests, amqp.Publishing{ReplyTo: replyTo})
+	name := answerer.get(requests).ReplyTo
+	for _, kind := range []string{"classic", "quorum"} {
+		dying := answerer.queue(amqp.Table{"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": name})
+		answerer.fill(dying, kind)
+		d := answerer.get(dying)
+		answerer.must(d.Reject(false), "basic.reject")
+		dead := asker.next(replies)
+		equal(t, "body", string(dead.Body), kind)
+		equal(t, "queue", dead.Headers["x-first-death-queue"], any(dying))
+		equal(t, "key", dead.RoutingKey, name)
+	}
+}

@@ -40,6 +40,7 @@ func TestStreamOffsetForms(t *testing.T) {
 		{"time long past", time.Unix(1, 0), "0"},
 		{"an hour back", "1h", "0"},
 		{"a year back", "1Y", "0"},
+		{"longer ago than time goes", "99999999999Y", "0"},
 		{"last", "last", "4"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestStreamOffsetThatIsNone(t *testing.T) {
 	connect(t).since4()
 	c := connect(t)
 	s := c.stream("m")
-	for _, offset := range []string{"soon", "1x", "", "h"} {
+	for _, offset := range []string{"soon", "1x", "", "h", "+1h"} {
 		ch := c.channel()
 		ch.prefetch(1)
 		_, err := ch.Consume(s, "", false, false, false, false, amqp.Table{"x-stream-offset": offset})
@@ -285,4 +286,26 @@ func TestStreamKeepsTheDeathsOfADeadLetter(t *testing.T) {
 	c.wantDeath(c.deaths(d)[0], 1, "rejected", q, "", q)
 	c.wantLastDeath(d, "rejected", q, "")
 	equal(t, "redelivered", d.Redelivered, false)
+}
+
+// A value to filter by may be of any length.
+func TestStreamFilterOfALongValue(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	s := c.stream()
+	c.confirming()
+	long, longer := strings.Repeat("v", 256), strings.Repeat("v", 257)
+	for _, value := range []string{long, longer, "end"} {
+		c.confirmed("", s, fmt.Sprint(len(value)), amqp.Table{"x-stream-filter-value": value})
+	}
+	for _, test := range []struct {
+		filter string
+		want   string
+	}{{long, "[256 3]"}, {longer, "[257 3]"}} {
+		reader := connect(t)
+		reader.prefetch(100)
+		ds := reader.consumeWith(s, "", false, amqp.Table{"x-stream-offset": "first", "x-stream-filter": []any{test.filter, "end"}})
+		equal(t, fmt.Sprint(len(test.filter)), fmt.Sprint(reader.nextBodies(ds, 2)), test.want)
+	}
 }

@@ -84,3 +84,57 @@ func TestRecoverGivesToOthers(t *testing.T) {
 		ch.refused(closed, amqp.PreconditionFailed, "unknown delivery tag 1")
 	}
 }
+
+// What a transaction has acknowledged is settled at the commit, whatever basic.recover puts back meanwhile.
+func TestRecoverLeavesWhatATransactionAcknowledged(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	for _, kind := range []string{"classic", "quorum"} {
+		q := c.queue(amqp.Table{"x-queue-type": kind})
+		c.fill(q, numbered(4)...)
+		ch := c.channel()
+		ch.must(ch.Tx(), "tx.select")
+		for range 3 {
+			ch.get(q)
+		}
+		ch.must(ch.Ack(2, false), "basic.ack")
+		//lint:ignore SA1019 clients still use it
+		ch.must(ch.Recover(true), "basic.recover")
+		c.waitReady(q, 3)
+		ch.must(ch.TxCommit(), "tx.commit")
+		equal(t, kind, fmt.Sprint(c.drain(q)), "[0 2 3]")
+	}
+}
+
+// A commit to a queue that is gone is an error: its messages would be lost unseen.
+func TestCommitToAQueueThatWasDeleted(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	for _, kind := range []string{"classic", "quorum"} {
+		c, other := connect(t), connect(t)
+		q := other.queue(amqp.Table{"x-queue-type": kind})
+		c.must(c.Tx(), "tx.select")
+		c.publish("", q, "lost")
+		c.must(c.Qos(1, 0, false), "basic.qos, by whose answer it was routed")
+		_, err := other.QueueDelete(q, false, false, false)
+		other.must(err, "queue.delete")
+		wantRefusal(t, c.TxCommit(), amqp.ResourceError, "failed to deliver message", "not_found", q)
+	}
+}
+
+func TestDirectReplyInATransaction(t *testing.T) {
+	t.Parallel()
+	asker, answerer := connect(t), connect(t)
+	requests := answerer.queue(nil)
+	replies := asker.consumeWith(replyTo, "", true, nil)
+	asker.send("", requests, amqp.Publishing{ReplyTo: replyTo})
+	request := answerer.get(requests)
+	answerer.must(answerer.Tx(), "tx.select")
+	answerer.publish("", request.ReplyTo, "rolled back")
+	answerer.must(answerer.TxRollback(), "tx.rollback")
+	answerer.publish("", request.ReplyTo, "committed")
+	asker.quiet(replies)
+	answerer.must(answerer.TxCommit(), "tx.commit")
+	equal(t, "reply", string(asker.next(replies).Body), "committed")
+	asker.quiet(replies)
+}

@@ -2,6 +2,7 @@ package compat
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -131,12 +132,7 @@ func TestGlobalPrefetch(t *testing.T) {
 	t.Parallel()
 	connect(t).since4()
 	m, c := manage(t), connect(t)
-	features, _ := m.get("/deprecated-features").([]any)
-	for _, f := range features {
-		if follow(f, "name") == "global_qos" && follow(f, "deprecation_phase") == "denied_by_default" && follow(f, "state") != "permitted" {
-			t.Skipf("the broker reads a global prefetch as each consumer's own: %v", f)
-		}
-	}
+	m.globalPrefetch()
 	one, two := c.queue(nil), c.queue(nil)
 	c.fill(one, numbered(5)...)
 	c.fill(two, numbered(5)...)
@@ -160,4 +156,75 @@ func TestImmediateIsNotImplemented(t *testing.T) {
 	closed := c.conn.NotifyClose(make(chan *amqp.Error, 1))
 	c.must(c.PublishWithContext(context.Background(), "amq.direct", "k", false, true, amqp.Publishing{}), "basic.publish")
 	c.refused(closed, amqp.NotImplemented, "immediate=true")
+}
+
+// globalPrefetch skips a test where a prefetch for the whole channel is not honoured.
+func (m *management) globalPrefetch() {
+	m.t.Helper()
+	features, _ := m.get("/deprecated-features").([]any)
+	for _, f := range features {
+		if follow(f, "name") == "global_qos" && follow(f, "deprecation_phase") == "denied_by_default" && follow(f, "state") != "permitted" {
+			m.t.Skipf("the broker reads a global prefetch as each consumer's own: %v", f)
+		}
+	}
+}
+
+// The channel's common prefetch is for consumers: what was got counts for nobody.
+func TestGlobalPrefetchDoesNotCountWhatWasGot(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	m, c := manage(t), connect(t)
+	m.globalPrefetch()
+	q := c.queue(nil)
+	c.fill(q, numbered(6)...)
+	c.must(c.Qos(2, 0, true), "basic.qos global")
+	c.get(q)
+	c.get(q)
+	ds := c.consume(q)
+	equal(t, "delivered", fmt.Sprint(c.nextBodies(ds, 2)), "[2 3]")
+	c.quiet(ds)
+}
+
+// Nor does it bind who reads from a quorum queue already, where there is none.
+func TestGlobalPrefetchIsNotForQuorumQueues(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	m, c := manage(t), connect(t)
+	m.globalPrefetch()
+	q := c.quorumQueue(nil)
+	c.fill(q, numbered(6)...)
+	c.prefetch(3)
+	ds := c.consume(q)
+	first := c.next(ds)
+	c.nextBodies(ds, 2)
+	c.must(c.Qos(1, 0, true), "basic.qos global")
+	c.must(first.Ack(false), "basic.ack")
+	equal(t, "the next", string(c.next(ds).Body), "3")
+	_, err := c.Consume(q, "", false, false, false, false, nil)
+	wantRefusal(t, err, amqp.NotImplemented, "queue '"+q+"'", "does not support global qos")
+}
+
+// Who may not write to the end of a binding hears that first, even if nothing could be bound to the default exchange.
+func TestBindingAsksForPermissionFirst(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	m := manage(t)
+	vhost, inPath := m.vhost()
+	c := m.enter(vhost)
+	q := unique("q")
+	_, err := c.QueueDeclare(q, true, false, false, false, nil)
+	c.must(err, "queue.declare")
+	user, password := m.newUser("")
+	m.must(created, put, "/permissions/"+inPath+"/"+user, object{"configure": "^$", "write": "^$", "read": ".*"})
+	conn, err := connectTo(t, vhost, user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = channelOf(t, conn).QueueBind(q, "k", "", false, nil)
+	wantRefusal(t, err, amqp.AccessRefused, "write access to queue '"+q+"' in vhost '"+vhost+"' refused for user '"+user+"'")
+	err = channelOf(t, conn).ExchangeBind("", "k", "amq.topic", false, nil)
+	wantRefusal(t, err, amqp.AccessRefused, "write access to exchange 'amq.default' in vhost '"+vhost+"' refused for user '"+user+"'")
+	m.must(changed, put, "/permissions/"+inPath+"/"+user, everything)
+	err = channelOf(t, conn).QueueBind(q, "k", "", false, nil)
+	wantRefusal(t, err, amqp.AccessRefused, "operation not permitted on the default exchange")
 }
