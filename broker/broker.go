@@ -83,7 +83,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.groups.open.Store(&map[uint64]*group.Group{})
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
 		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
-		Newcomers: c.Newcomers,
+		Newcomers: c.Newcomers, VHostLimits: c.VHostLimits, VHostPolicies: c.VHostPolicies,
 	})
 	if err != nil {
 		return err

@@ -80,6 +80,9 @@ type Config struct {
 	DefaultPassword string
 	// Newcomers are users that new vhosts bring with them. Default: none.
 	Newcomers []topology.Newcomer
+	// VHostLimits and VHostPolicies are limits and operator policies that new vhosts begin with. Default: none.
+	VHostLimits   []topology.VHostLimits
+	VHostPolicies []topology.VHostPolicy
 	// WithoutDefaults leaves an empty broker empty.
 	WithoutDefaults bool
 	// Definitions are imported at the start, in the form of the HTTP API's /api/definitions. Default: none.

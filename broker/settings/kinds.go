@@ -30,10 +30,12 @@ const (
 	Networks              // addresses or networks 10.0.0.0/8, between commas
 	Pattern               // a regular expression
 	Words                 // words between commas
+	Span                  // a time in RabbitMQ's words: 2w, 1d12h, 1h30m, 1s500ms
+	Bytes                 // more than 0: 1000, 1KB, which is 1024 here as it is in RabbitMQ, 1MiB
 )
 
 var kindNames = [...]string{
-	"text", "number", "ratio", "boolean", "size", "duration", "choice", "level", "address", "addresses", "networks", "pattern", "words",
+	"text", "number", "ratio", "boolean", "size", "duration", "choice", "level", "address", "addresses", "networks", "pattern", "words", "span", "bytes",
 }
 
 // String is the word in the table.
@@ -83,6 +85,12 @@ func (s *Setting) check(value string) error {
 		if _, err := regexp.Compile(value); err != nil {
 			return fmt.Errorf("is no regular expression: %w", err)
 		}
+	case Span:
+		_, err := spanOf(value)
+		return err
+	case Bytes:
+		_, err := bytesOf(value)
+		return err
 	case Text, Words:
 	}
 	return nil
@@ -160,6 +168,45 @@ func sizeOf(value string) (uint64, error) {
 		return 0, errors.New("is no size; write one like 512MiB or 2GB")
 	}
 	return n * unit, nil
+}
+
+// bytesOf reads what RabbitMQ calls a bytesize: all its units are powers of two.
+func bytesOf(value string) (uint64, error) {
+	text := strings.ToLower(value)
+	if head, ok := strings.CutSuffix(text, "b"); ok && !strings.HasSuffix(head, "i") {
+		text = head // "1kb" is "1k"
+	}
+	n, err := sizeOf(text)
+	if err == nil && n == 0 {
+		err = errors.New("must be more than 0")
+	}
+	return n, err
+}
+
+// spanUnits are what a number in a span may be followed by; each is a time of its own.
+var spanUnits = map[string]time.Duration{
+	"f": 14 * 24 * time.Hour, "w": 7 * 24 * time.Hour, "d": 24 * time.Hour, "h": time.Hour, "m": time.Minute, "s": time.Second, "ms": time.Millisecond,
+}
+
+// spanPart is a number with its unit.
+var spanPart = regexp.MustCompile(`^([0-9]+)(ms|[fwdhms])`)
+
+// spanOf reads what RabbitMQ calls a duration.
+func spanOf(value string) (span time.Duration, err error) {
+	for rest := value; rest != "" || value == ""; {
+		part := spanPart.FindStringSubmatch(rest)
+		if part == nil {
+			return 0, errors.New("is no time; write one like 500ms, 30s, 1h30m or 2d")
+		}
+		n, err := strconv.ParseInt(part[1], 10, 64)
+		unit := spanUnits[part[2]]
+		if err != nil || n > int64((math.MaxInt64-span)/unit) {
+			return 0, errors.New("is too long a time")
+		}
+		span += time.Duration(n) * unit
+		rest = rest[len(part[0]):]
+	}
+	return span, nil
 }
 
 // address makes host:port of what may be a port alone, which is on all interfaces.

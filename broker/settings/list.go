@@ -4,10 +4,11 @@ import "slices"
 
 // Choices that several settings share.
 var (
-	outputs  = []string{"plaintext", "json"}
-	verify   = []string{"verify_none", "verify_peer"}
-	queueOf  = []string{"classic", "quorum", "stream"}
-	protocol = []string{"tlsv1.2", "tlsv1.3"}
+	outputs   = []string{"plaintext", "json"}
+	verify    = []string{"verify_none", "verify_peer"}
+	queueOf   = []string{"classic", "quorum", "stream"}
+	appliesTo = []string{"all", "exchanges", "queues", "classic_queues", "quorum_queues", "streams"}
+	protocol  = []string{"tlsv1.2", "tlsv1.3"}
 )
 
 // web are the settings of a listener for HTTP, plain and over TLS, by RabbitMQ's keys.
@@ -113,6 +114,20 @@ var furtherSettings = []Setting{
 	{Name: "default_users.$name.configure", Kind: Pattern, Text: "what it may configure there; without it everything"},
 	{Name: "default_users.$name.write", Kind: Pattern, Text: "what it may write to"},
 	{Name: "default_users.$name.read", Kind: Pattern, Text: "what it may read from"},
+	{Name: "default_limits.vhosts.$id.pattern", Kind: Pattern, Text: "which new vhosts begin with these limits; without it all. Of several that fit, the first $id holds, as text"},
+	{Name: "default_limits.vhosts.$id.max_connections", Kind: Number, Least: 1, Text: "connections such a vhost may have"},
+	{Name: "default_limits.vhosts.$id.max_queues", Kind: Number, Least: 1, Text: "queues it may have"},
+	{Name: "default_policies.operator.$id.vhost_pattern", Kind: Pattern, Text: "which new vhosts begin with an operator policy called $id; without it all"},
+	{Name: "default_policies.operator.$id.queue_pattern", Kind: Pattern, Text: "to which queues it applies; without it to all"},
+	{Name: "default_policies.operator.$id.apply_to", Kind: Choice, Choices: appliesTo, Text: "to what kind; without it to all"},
+	{Name: "default_policies.operator.$id.expires", Kind: Span, Text: "its expires"},
+	{Name: "default_policies.operator.$id.message_ttl", Kind: Span, Text: "its message-ttl"},
+	{Name: "default_policies.operator.$id.max_length", Kind: Number, Least: 1, Text: "its max-length"},
+	{Name: "default_policies.operator.$id.max_length_bytes", Kind: Bytes, Text: "its max-length-bytes"},
+	{Name: "default_policies.operator.$id.max_in_memory_length", Kind: Number, Least: 1, Text: "its max-in-memory-length, which does nothing"},
+	{Name: "default_policies.operator.$id.max_in_memory_bytes", Kind: Bytes, Text: "its max-in-memory-bytes, which does nothing"},
+	{Name: "default_policies.operator.$id.delivery_limit", Kind: Number, Least: 1, Text: "its delivery-limit"},
+	{Name: "default_policies.operator.$id.classic_queues.queue_version", Kind: Number, Least: 1, Most: 2, Text: "its queue-version, which does nothing"},
 	{Name: "load_definitions", Also: []string{"RABBITMQ_LOAD_DEFINITIONS"}, Text: "JSON file of definitions that every start imports; then there is no first user"},
 	{Name: "definitions.local.path", Text: "as load_definitions"},
 	{Name: "definitions.import_backend", Kind: Choice, Choices: []string{"local_filesystem"}, Text: "where definitions.local.path is"},

@@ -197,6 +197,25 @@ func TestUnknownKeysAreNamedWithTheNearest(t *testing.T) {
 	}
 }
 
+// TestTimesAndBytesOfPolicies are RabbitMQ's durations and sizes, which have units of their own.
+func TestTimesAndBytesOfPolicies(t *testing.T) {
+	for text, want := range map[string]int64{
+		"500ms": 500, "1s500ms": 1500, "2m": 120_000, "1h30m": 5_400_000, "1d": 86_400_000, "1w": 604_800_000, "1f": 1_209_600_000, "0s": 0,
+		"": -1, "1500": -1, "1.5s": -1, "1s 2s": -1, "-1s": -1, "s": -1, "1x": -1, "99999999999999999999s": -1, "9999999999f": -1,
+	} {
+		if d, err := spanOf(text); (err != nil) != (want < 0) || err == nil && d.Milliseconds() != want {
+			t.Errorf("%q is %v, %v", text, d, err)
+		}
+	}
+	for text, want := range map[string]int64{
+		"123": 123, "1B": 1, "6KB": 6144, "6k": 6144, "6KiB": 6144, "1MB": 1 << 20, "2gb": 2 << 30, "": -1, "0": -1, "MB": -1, "1XB": -1, "-1": -1,
+	} {
+		if n, err := bytesOf(text); (err != nil) != (want < 0) || err == nil && int64(n) != want {
+			t.Errorf("%q is %d, %v", text, n, err)
+		}
+	}
+}
+
 func TestValues(t *testing.T) {
 	v := load(t, Sources{Flags: map[string]string{
 		"vm_memory_high_watermark.relative": "40%", "max_message_size": "2KB", "disk_free_limit.absolute": "2KiB", "listen": "1, :2,[::1]:3,h:4",

@@ -127,6 +127,18 @@ func (v *Values) Duration(key string) time.Duration {
 	return d
 }
 
+// Span is the number of milliseconds of a value of that kind.
+func (v *Value) Span() int64 {
+	d, _ := spanOf(v.Text)
+	return d.Milliseconds()
+}
+
+// Bytes is the number of bytes of a value of that kind.
+func (v *Value) Bytes() int64 {
+	n, _ := bytesOf(v.Text)
+	return int64(n)
+}
+
 // Level gives a Level as the logger calls it, "" where there is none.
 func (v *Values) Level(key string) string { return levels[v.Text(key)] }
 

@@ -49,7 +49,7 @@ func (e *Editor) Bootstrap(ctx context.Context, d Defaults) error {
 		if c.vhosts.Len() > 0 || c.users.Len() > 0 {
 			return meta.Txn{}, nil
 		}
-		txn := createVHost(d.VHost, &VHostRecord{Description: "Default virtual host"})
+		txn := e.createVHost(d.VHost, &VHostRecord{Description: "Default virtual host"})
 		txn.Ops = append(txn.Ops, put(key(sectionGlobal, ClusterID), RandomName("rabbitmq-cluster-id-"), false),
 			put(key(sectionGlobal, "cluster_tags"), []string{}, false))
 		bring(&txn, c, d.VHost, brought, records)

@@ -40,6 +40,9 @@ type Options struct {
 	Changed func(by string, before *Catalog, done func() []Deed)
 	// Newcomers are the users that new vhosts bring with them.
 	Newcomers []Newcomer
+	// VHostLimits and VHostPolicies are what else new vhosts begin with.
+	VHostLimits   []VHostLimits
+	VHostPolicies []VHostPolicy
 	// Forbidden are the deprecated features that are not permitted, by name.
 	Forbidden map[string]bool
 }

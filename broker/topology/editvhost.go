@@ -46,24 +46,13 @@ func (e *Editor) PutVHost(ctx context.Context, name string, change func(*VHostRe
 			return meta.Txn{}, protocol.PreconditionFailed("%s is not a valid queue type", record.DefaultQueueType)
 		}
 		if created {
-			txn := createVHost(name, &record)
+			txn := e.createVHost(name, &record)
 			bring(&txn, c, name, brought, records)
 			return txn, nil
 		}
 		return meta.Txn{Guards: []meta.Guard{guard}, Ops: []meta.Op{put(k, &record, false)}}, nil
 	})
 	return created, err
-}
-
-// createVHost makes a vhost with the exchanges it begins with.
-func createVHost(name string, record *VHostRecord) meta.Txn {
-	k := key(sectionVHost, name)
-	txn := meta.Txn{Guards: []meta.Guard{{Key: k}}, Ops: []meta.Op{put(k, record, false)}}
-	for _, x := range predeclared {
-		record := ExchangeRecord{Type: x.kind, Durable: true, Internal: x.internal, User: internalUser}
-		txn.Ops = append(txn.Ops, put(key(sectionExchange, name, x.name), &record, false))
-	}
-	return txn
 }
 
 // internalUser is who did what nobody asked for.

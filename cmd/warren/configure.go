@@ -43,6 +43,12 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	if c.Newcomers, err = newcomers(v); err != nil {
 		return c, err
 	}
+	if c.VHostLimits, err = vhostLimits(v); err != nil {
+		return c, err
+	}
+	if c.VHostPolicies, err = vhostPolicies(v); err != nil {
+		return c, err
+	}
 	if c.MemoryLimit, c.DiskFreeLimit, err = alarms(v); err != nil {
 		return c, err
 	}
