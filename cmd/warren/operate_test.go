@@ -114,3 +114,17 @@ func TestExitCodes(t *testing.T) {
 	}
 	p.stop()
 }
+
+// TestPluginsThatAreNotThere: a file that enables what Warren does not do is no reason not to start, but it is said.
+func TestPluginsThatAreNotThere(t *testing.T) {
+	i := newImage(t, "WARREN_LISTEN=127.0.0.1:0")
+	write(t, i.dir, "enabled_plugins", "[rabbitmq_management,rabbitmq_shovel,\n rabbitmq_federation].\n")
+	p := i.start()
+	out := p.stdout.String()
+	for name, missing := range map[string]bool{"rabbitmq_management": false, "rabbitmq_shovel": true, "rabbitmq_federation": true} {
+		if said := strings.Contains(out, "there is no such plugin") && strings.Contains(out, "plugin="+name); said != missing {
+			t.Errorf("of %s it is said that it is missing: %v, in %s", name, said, out)
+		}
+	}
+	p.stop()
+}

@@ -20,6 +20,7 @@ import (
 	"github.com/warrenmq/warren/broker/settings"
 	"github.com/warrenmq/warren/cluster/raftlog"
 	"github.com/warrenmq/warren/cmd/warren/internal/clustered"
+	"github.com/warrenmq/warren/cmd/warren/internal/ctl"
 	"github.com/warrenmq/warren/store"
 	"github.com/warrenmq/warren/store/metadb"
 )
@@ -109,6 +110,9 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	for _, warning := range s.values.Warnings {
 		s.logger.Warn().Msg(warning)
+	}
+	for _, name := range ctl.MissingPlugins(pluginsFile()) {
+		s.logger.Warn().Str("plugin", name).Str("file", pluginsFile()).Msg("there is no such plugin, and nothing in its place")
 	}
 	memory, err := budget(s.values)
 	if err != nil {

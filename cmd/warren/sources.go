@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,18 +67,19 @@ func control(tool string, args []string, from settings.Sources) int {
 	} else {
 		socket = controlSocket(values)
 	}
-	file := os.Getenv("RABBITMQ_ENABLED_PLUGINS_FILE")
-	if file == "" {
-		file = "/etc/rabbitmq/enabled_plugins"
-	}
 	compatible := broker.CompatibleVersion
 	if tool == "warren ctl" {
 		compatible = ""
 	}
 	return ctl.Run(ctl.Invocation{
 		Tool: tool, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Socket: socket,
-		PluginsFile: file, Version: version(), Compatible: compatible,
+		PluginsFile: pluginsFile(), Version: version(), Compatible: compatible,
 	})
+}
+
+// pluginsFile is the file of RabbitMQ's plugins that are enabled.
+func pluginsFile() string {
+	return cmp.Or(os.Getenv("RABBITMQ_ENABLED_PLUGINS_FILE"), "/etc/rabbitmq/enabled_plugins")
 }
 
 // controlSocket is where the local operator reaches the broker; "" is nowhere.

@@ -234,6 +234,12 @@ func TestPlugins(t *testing.T) {
 	}{
 		{"enable --offline rabbitmq_management rabbitmq_random_exchange", "built in", 0},
 		{"enable rabbitmq_mqtt", "does not do what these do: rabbitmq_mqtt", exitUnavailable},
+		{"enable rabbitmq_management rabbitmq_shovel rabbitmq_federation", "do: rabbitmq_shovel, rabbitmq_federation\n", exitUnavailable},
+		{"enable rabbitmq_event_exchange", "built in", 0},
+		{"enable nosuch", "do: nosuch\n", exitUnavailable},
+		{"disable rabbitmq_management", "They are built in", 0},
+		{"disable rabbitmq_shovel", "Warren has no plugins", 0},
+		{"list shovel", "[  ] rabbitmq_shovel\n[  ] rabbitmq_shovel_management\n[  ] rabbitmq_shovel_prometheus\n", 0},
 		{"is_enabled rabbitmq_management", "is enabled", 0},
 		{"is_enabled rabbitmq_mqtt", "is not enabled", exitUnavailable},
 		{"list -q -m -E", "rabbitmq_management\n", 0},
@@ -242,6 +248,29 @@ func TestPlugins(t *testing.T) {
 		stdout, stderr, code := f.run(plugins, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
 			t.Errorf("%s: exit code %d, %q, %q", c.args, code, stdout, stderr)
+		}
+	}
+}
+
+// TestEveryPluginOfRabbitMQ: each plugin of RabbitMQ 4.3.6 is either built in or refused by its name; none is unknown.
+func TestEveryPluginOfRabbitMQ(t *testing.T) {
+	f := newFake(t, nil)
+	listed, _, _ := f.run(plugins, "list", "-q", "-m")
+	for _, name := range strings.Fields("rabbitmq_amqp1_0 rabbitmq_auth_backend_cache rabbitmq_auth_backend_http rabbitmq_auth_backend_internal_loopback " +
+		"rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl rabbitmq_consistent_hash_exchange rabbitmq_event_exchange " +
+		"rabbitmq_exchange_federation rabbitmq_federation rabbitmq_federation_common rabbitmq_federation_management rabbitmq_federation_prometheus " +
+		"rabbitmq_jms_topic_exchange rabbitmq_management rabbitmq_management_agent rabbitmq_mqtt rabbitmq_peer_discovery_aws rabbitmq_peer_discovery_common " +
+		"rabbitmq_peer_discovery_consul rabbitmq_peer_discovery_etcd rabbitmq_peer_discovery_k8s rabbitmq_prometheus rabbitmq_queue_federation " +
+		"rabbitmq_random_exchange rabbitmq_recent_history_exchange rabbitmq_sharding rabbitmq_shovel rabbitmq_shovel_management rabbitmq_shovel_prometheus " +
+		"rabbitmq_stomp rabbitmq_stream rabbitmq_stream_management rabbitmq_top rabbitmq_tracing rabbitmq_trust_store rabbitmq_web_dispatch rabbitmq_web_mqtt " +
+		"rabbitmq_web_mqtt_examples rabbitmq_web_stomp rabbitmq_web_stomp_examples") {
+		stdout, stderr, code := f.run(plugins, "enable", name)
+		works := strings.Contains(stdout, "built in") && code == 0
+		if refused := strings.Contains(stderr, name) && code == exitUnavailable; works == refused {
+			t.Errorf("enable %s: exit code %d, %q, %q", name, code, stdout, stderr)
+		}
+		if _, _, enabled := f.run(plugins, "is_enabled", name); (enabled == 0) != works || !strings.Contains(listed, name+"\n") {
+			t.Errorf("%s: is_enabled exits with %d; listed are %q", name, enabled, listed)
 		}
 	}
 }

@@ -11,16 +11,31 @@ import (
 
 const pluginsGroup = "Plugin Management"
 
-// builtIn are RabbitMQ's plugins whose work Warren does without being asked, and what others there are that it knows of.
+// builtIn are RabbitMQ's plugins whose work Warren does without being asked, and what others there are in RabbitMQ 4.3.
 var (
-	builtIn = strings.Fields("rabbitmq_consistent_hash_exchange rabbitmq_delayed_message_exchange rabbitmq_management rabbitmq_management_agent " +
-		"rabbitmq_message_deduplication rabbitmq_prometheus rabbitmq_random_exchange rabbitmq_recent_history_exchange rabbitmq_web_dispatch")
+	builtIn = strings.Fields("rabbitmq_consistent_hash_exchange rabbitmq_delayed_message_exchange rabbitmq_event_exchange rabbitmq_management " +
+		"rabbitmq_management_agent rabbitmq_message_deduplication rabbitmq_prometheus rabbitmq_random_exchange rabbitmq_recent_history_exchange " +
+		"rabbitmq_web_dispatch")
 	notThere = strings.Fields("rabbitmq_amqp1_0 rabbitmq_auth_backend_cache rabbitmq_auth_backend_http rabbitmq_auth_backend_internal_loopback " +
-		"rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl rabbitmq_event_exchange rabbitmq_exchange_federation " +
-		"rabbitmq_federation rabbitmq_federation_management rabbitmq_jms_topic_exchange rabbitmq_mqtt rabbitmq_peer_discovery_k8s " +
-		"rabbitmq_queue_federation rabbitmq_sharding rabbitmq_shovel rabbitmq_shovel_management rabbitmq_stomp rabbitmq_stream rabbitmq_stream_management rabbitmq_top " +
-		"rabbitmq_tracing rabbitmq_trust_store rabbitmq_web_mqtt rabbitmq_web_stomp")
+		"rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl rabbitmq_exchange_federation rabbitmq_federation " +
+		"rabbitmq_federation_common rabbitmq_federation_management rabbitmq_federation_prometheus rabbitmq_jms_topic_exchange rabbitmq_mqtt " +
+		"rabbitmq_peer_discovery_aws rabbitmq_peer_discovery_common rabbitmq_peer_discovery_consul rabbitmq_peer_discovery_etcd " +
+		"rabbitmq_peer_discovery_k8s rabbitmq_queue_federation rabbitmq_sharding rabbitmq_shovel rabbitmq_shovel_management " +
+		"rabbitmq_shovel_prometheus rabbitmq_stomp rabbitmq_stream rabbitmq_stream_management rabbitmq_top rabbitmq_tracing rabbitmq_trust_store " +
+		"rabbitmq_web_mqtt rabbitmq_web_mqtt_examples rabbitmq_web_stomp rabbitmq_web_stomp_examples")
 )
+
+// MissingPlugins gives the plugins that a file of enabled plugins names and whose work Warren does not do.
+func MissingPlugins(file string) []string { return missing(readPlugins(file)) }
+
+func missing(names []string) (list []string) {
+	for _, name := range names {
+		if !slices.Contains(builtIn, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
 
 var pluginCommands = []*command{
 	{name: "list", group: pluginsGroup, args: "[pattern] [--verbose] [--minimal] [--enabled] [--implicitly-enabled]", most: 1, help: "Lists plugins and their state",
@@ -84,14 +99,9 @@ func listPlugins(c *call) (output, error) {
 // changePlugins refuses what is not there, and says so of what is always there. The file that RabbitMQ keeps is written
 // where it can be, for tools that read it.
 func changePlugins(c *call, doing string, enable bool) (output, error) {
-	var missing []string
-	for _, name := range c.args {
-		if enable && !slices.Contains(builtIn, name) {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return output{}, fail(exitUnavailable, "Warren has no plugins, and does not do what these do: %s", strings.Join(missing, ", "))
+	lacking := missing(c.args)
+	if enable && len(lacking) > 0 {
+		return output{}, fail(exitUnavailable, "Warren has no plugins, and does not do what these do: %s", strings.Join(lacking, ", "))
 	}
 	if enable {
 		_ = writePlugins(c.PluginsFile, slices.Concat(readPlugins(c.PluginsFile), c.args)) // nothing here depends on it
@@ -99,7 +109,11 @@ func changePlugins(c *call, doing string, enable bool) (output, error) {
 	if c.quiet {
 		return output{}, nil
 	}
-	text := fmt.Sprintf("%s plugins:\n%s\n\nThey are built in, and always on. Plugin configuration unchanged.", doing, strings.Join(c.args, "\n"))
+	why := "They are built in, and always on."
+	if len(lacking) > 0 {
+		why = "Warren has no plugins; what others do that it does too is built in, and always on."
+	}
+	text := fmt.Sprintf("%s plugins:\n%s\n\n%s Plugin configuration unchanged.", doing, strings.Join(c.args, "\n"), why)
 	return output{text: text, value: object{"mode": "online", "enabled": c.args}}, nil
 }
 
