@@ -5,13 +5,17 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // peer is a node that is sent to.
@@ -43,7 +47,7 @@ func newPeer(t *Transport, node uint64, address string) *peer {
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallSendMsgSize(receiveMax)),
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
-		grpc.WithReadBufferSize(socketBuffer), grpc.WithWriteBufferSize(socketBuffer),
+		grpc.WithContextDialer(t.dial), grpc.WithReadBufferSize(socketBuffer), grpc.WithWriteBufferSize(socketBuffer),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: retryPause, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 2 * time.Second,
@@ -73,15 +77,45 @@ const (
 
 // run keeps a lane open until the peer is closed.
 func (p *peer) run(lane Lane) {
+	var said complaint
 	for p.ctx.Err() == nil {
 		if err := p.send(lane); err != nil && p.ctx.Err() == nil {
-			p.transport.Logger.Debug().Err(err).Uint64("peer", p.node).Str("address", p.address).Msg("connection to a node")
+			level := zerolog.DebugLevel
+			if lane == Raft && said.news(err, time.Now()) {
+				level = zerolog.WarnLevel
+			}
+			p.transport.Logger.WithLevel(level).Err(err).Uint64("peer", p.node).Str("address", p.address).Msg("there is no connection to a node")
 			p.rest()
 		}
 	}
 }
 
+// complaint is what was said last of why there is no connection.
+type complaint struct {
+	why string
+	at  time.Time
+}
+
+// complainEvery is how often the same is said.
+const complainEvery = time.Minute
+
+// news tells whether an error is worth a line. What it ends with is what it is about: before that are ports of the moment.
+func (c *complaint) news(err error, now time.Time) bool {
+	text := status.Convert(err).Message()
+	why := strings.TrimRight(text[strings.LastIndex(text, ": ")+1:], `"`)
+	if why == c.why && now.Sub(c.at) < complainEvery {
+		return false
+	}
+	c.why, c.at = why, now
+	return true
+}
+
+// rest waits until it is worth trying again: a connection that fails has a pause of its own.
 func (p *peer) rest() {
+	if p.conn.GetState() == connectivity.TransientFailure {
+		p.conn.WaitForStateChange(p.ctx, connectivity.TransientFailure)
+		return
+	}
 	timer := time.NewTimer(retryPause)
 	defer timer.Stop()
 	select {
@@ -94,7 +128,7 @@ func (p *peer) rest() {
 func (p *peer) send(lane Lane) error {
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(p.ctx, headerLane, strconv.Itoa(int(lane))))
 	defer cancel()
-	stream, err := p.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+service+"/Messages", grpc.WaitForReady(true))
+	stream, err := p.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+service+"/Messages")
 	if err != nil {
 		return err
 	}
@@ -109,9 +143,13 @@ func (p *peer) send(lane Lane) error {
 	out.set(true)
 	p.transport.Handler.Found(p.node, lane)
 	broken := make(chan error, 1)
-	go func() { // the peer sends nothing on a lane: what comes is its end
-		var nothing []byte
-		broken <- stream.RecvMsg(&nothing)
+	go func() { // the peer sends nothing but beats on a lane
+		var err error
+		for err == nil {
+			var nothing []byte
+			err = stream.RecvMsg(&nothing)
+		}
+		broken <- err
 		out.set(false)
 	}()
 	for {
@@ -126,9 +164,6 @@ func (p *peer) send(lane Lane) error {
 	cancel()
 	err = <-broken
 	p.transport.Handler.Lost(p.node, lane)
-	if err == nil {
-		err = fmt.Errorf("transport: node %d said something on a lane", p.node)
-	}
 	return err
 }
 

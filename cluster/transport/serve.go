@@ -1,11 +1,13 @@
 package transport
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -47,6 +49,16 @@ func (t *Transport) serveMessages(_ any, stream grpc.ServerStream) error {
 	if err := stream.SendHeader(metadata.MD{}); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	var beating sync.WaitGroup
+	beating.Go(func() { t.beat(ctx, stream) })
+	defer beating.Wait() // nothing is sent once the stream is over
+	defer cancel()
+	return t.receive(from, lane, stream)
+}
+
+// receive gives the handler what comes on a lane, until it ends.
+func (t *Transport) receive(from uint64, lane Lane, stream grpc.ServerStream) error {
 	for {
 		var data []byte
 		if err := stream.RecvMsg(&data); err != nil {

@@ -6,7 +6,7 @@
 //     connection lives. When it breaks, Lost is called, and whoever needs an answer asks again once Found is called.
 //  3. Stream sends something long, such as a snapshot, beside the lanes.
 //
-// Each node dials every other: a connection carries messages one way.
+// Each node dials every other: a connection carries messages one way, and beats the other.
 package transport
 
 import (
@@ -17,11 +17,12 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // Lane is a sequence of messages to a peer.
@@ -53,7 +54,13 @@ type Options struct {
 	Cluster string // nodes of different clusters do not talk
 	Handler Handler
 	// TLS is used to listen and to dial; nil: in the clear. Verifying that a peer belongs to the cluster is its part.
-	TLS    *tls.Config
+	TLS *tls.Config
+	// Doors take connections to the listener that are not for messages, by the names of their protocols. They need TLS.
+	Doors map[string]Door
+	// Silence is after how long a peer that says nothing is taken for gone. Default 5 s.
+	Silence time.Duration
+	// Dial connects to an address; nil: as net.Dialer does.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Logger zerolog.Logger
 }
 
@@ -75,14 +82,18 @@ var ErrUnknownPeer = errors.New("transport: no such peer")
 // New makes a transport that neither listens nor dials yet.
 func New(o Options) *Transport {
 	t := &Transport{Options: o, peers: map[uint64]*peer{}}
+	if t.Silence == 0 {
+		t.Silence = defaultSilence
+	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	secure := insecure.NewCredentials()
 	if o.TLS != nil {
-		secure = credentials.NewTLS(o.TLS)
+		secure = newSecured(t)
 	}
 	t.server = grpc.NewServer(
 		grpc.Creds(secure), grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(receiveMax), grpc.InitialWindowSize(window),
 		grpc.InitialConnWindowSize(window), grpc.ReadBufferSize(socketBuffer), grpc.WriteBufferSize(socketBuffer),
+		grpc.ConnectionTimeout(handshakeTime), grpc.KeepaliveParams(keepalive.ServerParameters{Time: t.Silence / 2, Timeout: t.Silence / 2}),
 	)
 	t.server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: service, HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{
