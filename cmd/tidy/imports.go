@@ -36,6 +36,7 @@ var rooms = []room{
 	{"store/entries", "store/keys store/oplog store", "net"},
 	{"store/metadb", "store/keys store/meta store", "net"},
 
+	{"cluster/authority", "", engines},
 	{"cluster/transport", "store/oplog", ""},
 	{"cluster/raftlog", "store/keys store/oplog store store/entries cluster/transport", "net"},
 	{"cluster/etcdmeta", "store/meta", ""},
