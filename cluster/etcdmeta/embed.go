@@ -1,7 +1,11 @@
 package etcdmeta
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -18,12 +22,25 @@ type EmbedOptions struct {
 	Dir       string // its data
 	ClientURL string // where it listens for clients, such as "http://127.0.0.1:2379"
 	PeerURL   string // where it listens for other members
+	// Where others reach it, if that is not where it listens.
+	ClientAddress, PeerAddress string
 	// Members is how the cluster begins: "name=peer URL" of all first members, with commas. Empty: this one alone.
 	Members string
 	// Joining: the cluster exists already and expects this member.
 	Joining bool
 	TLS     *EmbedTLS // nil: in the clear
 	Logger  zerolog.Logger
+}
+
+// advertised is where others reach the member.
+func (o *EmbedOptions) advertised() (client, peer string) {
+	return cmp.Or(o.ClientAddress, o.ClientURL), cmp.Or(o.PeerAddress, o.PeerURL)
+}
+
+// fresh tells whether the member has no data yet.
+func (o *EmbedOptions) fresh() bool {
+	_, err := os.Stat(filepath.Join(o.Dir, "member"))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // EmbedTLS names the files of a member's mutual TLS, for clients and peers alike.

@@ -15,5 +15,8 @@ func Embed(context.Context, EmbedOptions) (*Embedded, error) {
 	return nil, errors.New("this build has no etcd of its own: unset etcd_embed, and give etcd_endpoints")
 }
 
+// Learner is never asked.
+func (*Embedded) Learner() (bool, uint64) { return false, 0 }
+
 // Close does nothing.
 func (*Embedded) Close() {}

@@ -58,8 +58,14 @@ func (o *EmbedOptions) config() (*embed.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.ListenClientUrls, c.AdvertiseClientUrls = client, client
-	c.ListenPeerUrls, c.AdvertisePeerUrls = peer, peer
+	c.ListenClientUrls, c.ListenPeerUrls = client, peer
+	clientAt, peerAt := o.advertised()
+	if c.AdvertiseClientUrls, err = urls(clientAt); err != nil {
+		return nil, err
+	}
+	if c.AdvertisePeerUrls, err = urls(peerAt); err != nil {
+		return nil, err
+	}
 	c.InitialCluster = o.Members
 	if c.InitialCluster == "" {
 		c.InitialCluster = c.InitialClusterFromName(o.Name)
@@ -72,6 +78,8 @@ func (o *EmbedOptions) config() (*embed.Config, error) {
 		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile, c.ClientTLSInfo.TrustedCAFile = t.CertFile, t.KeyFile, t.CAFile
 		c.ClientTLSInfo.ClientCertAuth = true
 		c.PeerTLSInfo = c.ClientTLSInfo
+		// A member is one by its certificate, wherever its connections come from: addresses are translated on the way.
+		c.PeerTLSInfo.SkipClientSANVerify = true
 	}
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapCore{o.Logger}))
 	return c, c.Validate()
@@ -90,6 +98,11 @@ func urls(list string) ([]url.URL, error) {
 		all = append(all, *u)
 	}
 	return all, nil
+}
+
+// Learner tells whether the member has no vote yet, and its number.
+func (e *Embedded) Learner() (bool, uint64) {
+	return e.server.Server.IsLearner(), uint64(e.server.Server.MemberID())
 }
 
 // Close stops the member.

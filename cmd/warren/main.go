@@ -43,6 +43,8 @@ func call(name string, args []string) int {
 		return control("warren ctl", args, ownSources())
 	case "config":
 		return complain(config(args))
+	case "cluster":
+		return complain(clusterCommand(args, os.Stdout))
 	case "store":
 		return complain(storeCommand(args))
 	case "version":
@@ -69,6 +71,7 @@ func help() {
 	fmt.Print(`usage: warren [serve] [FLAGS]           runs a broker
        warren ctl COMMAND [ARGUMENTS]    administers it, with rabbitmqctl's commands
        warren config list|effective      the settings there are; what they are here
+       warren cluster init|token|join    makes certificates for the nodes of a cluster
        warren store verify|export DIR    looks at a data directory that no broker uses
        warren store backup TO            copies the data directory of a running broker
        warren version

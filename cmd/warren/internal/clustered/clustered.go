@@ -40,7 +40,14 @@ type Options struct {
 	Prefix    string   // of all keys in etcd
 	// Embed is a member of etcd in this process; nil: there is none.
 	Embed *etcdmeta.EmbedOptions
-	TLS   *tls.Config // nil: in the clear
+	// Grow are URLs of an etcd that the member becomes one of, if it has no data yet.
+	Grow []string
+	TLS  *tls.Config // nil: in the clear
+	// EtcdTLS is how an etcd outside is spoken to, EtcdUser and EtcdPassword as whom.
+	EtcdTLS                *tls.Config
+	EtcdUser, EtcdPassword string
+	// Doors take connections to Listen that are not for messages.
+	Doors func(*Node) map[string]transport.Door
 	// Lease is how long the node counts as alive when nothing is heard of it. Default 10 s.
 	Lease time.Duration
 	Logs  raftlog.Options // but for what Node itself knows
@@ -100,46 +107,18 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())
 	}
-	n.network = transport.New(transport.Options{
-		Node: n.Self.ID, Cluster: n.Prefix, Handler: handler{n}, TLS: n.TLS, Logger: n.Logger,
-	})
+	network := transport.Options{Node: n.Self.ID, Cluster: n.Prefix, Handler: handler{n}, TLS: n.TLS, Logger: n.Logger}
+	if n.Doors != nil {
+		network.Doors = n.Doors(n)
+	}
+	n.network = transport.New(network)
 	logs := n.Logs
-	logs.Node, logs.Network = n.Self.ID, network{n.network}
+	logs.Node, logs.Network = n.Self.ID, raft{n.network}
 	n.host = raftlog.NewHost(logs)
 	n.undo = append(n.undo, n.host.Close, func() error { n.network.Close(); return nil })
 	n.network.Listen(l)
 	n.registry.Listen(n.meet)
 	return n.control(ctx)
-}
-
-// openEtcd connects to the metadata, in this process or elsewhere.
-func (n *Node) openEtcd(ctx context.Context) (err error) {
-	if n.Embed != nil {
-		if n.etcd, err = etcdmeta.Embed(ctx, *n.Embed); err != nil {
-			return err
-		}
-		n.undo = append(n.undo, func() error { n.etcd.Close(); return nil })
-	}
-	n.client, err = etcdmeta.Dial(clientv3.Config{
-		Endpoints: n.Endpoints, TLS: n.TLS, DialTimeout: 5 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
-	})
-	if err != nil {
-		return err
-	}
-	n.undo = append(n.undo, n.client.Close)
-	metadata, err := n.openPart(ctx, "meta/")
-	if err != nil {
-		return err
-	}
-	n.metadata = newSpread(metadata, n)
-	n.undo = append(n.undo, metadata.Close)
-	members, err := n.openPart(ctx, "cluster/")
-	if err != nil {
-		return err
-	}
-	n.undo = append(n.undo, members.Close)
-	n.registry, err = membership.Open(ctx, members)
-	return err
 }
 
 func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, error) {
@@ -290,11 +269,11 @@ func (h handler) Lost(peer uint64, lane transport.Lane) {
 // Stream implements transport.Handler.
 func (h handler) Stream(from uint64, r io.Reader) error { return h.host.ReceiveStream(from, r) }
 
-// network is the transport as raftlog sees it.
-type network struct{ *transport.Transport }
+// raft is the transport as raftlog sees it.
+type raft struct{ *transport.Transport }
 
 // Send implements raftlog.Network. What is lost is sent again.
-func (n network) Send(to uint64, data []byte) { _ = n.Transport.Send(to, transport.Raft, data) }
+func (r raft) Send(to uint64, data []byte) { _ = r.Transport.Send(to, transport.Raft, data) }
 
 // calls is the transport as the broker sees it.
 type calls struct{ *transport.Transport }

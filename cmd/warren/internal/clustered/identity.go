@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/warrenmq/warren/cluster/authority"
 )
 
 // identity is what the data directory was born with. It is on the disk before anybody hears of it: a node that forgot who
@@ -26,26 +28,5 @@ func identity(dir string) (string, error) {
 		return "", err
 	}
 	id := uuid.NewString()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	return id, errors.Join(writeSynced(file+".new", id+"\n"), os.Rename(file+".new", file), syncDir(dir))
-}
-
-// writeSynced writes a file so that it outlives a power cut.
-func writeSynced(file, text string) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // as above
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // as above
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return id, authority.WriteFile(file, []byte(id+"\n"))
 }
