@@ -63,7 +63,7 @@ func TestALaggardIsSentTheState(t *testing.T) {
 }
 
 // TestAGroupGrowsAndShrinks: to five members and back to three, of which two are others; the nodes that are gone can be
-// emptied, and be members again.
+// emptied, and be members again. They do not begin the group anew, though they are told who it began with.
 func TestAGroupGrowsAndShrinks(t *testing.T) {
 	c := newCluster(t, small).long()
 	c.propose(c.leader(0), 50)
@@ -83,15 +83,13 @@ func TestAGroupGrowsAndShrinks(t *testing.T) {
 		c.must(n.log.Close())
 		c.must(n.host.Drop(1))
 		for what, list := range map[string]func() (bool, error){
-			"a snapshot":  func() (bool, error) { _, ok, err := entries.New(n.store, 1).SnapshotHead(); return ok, err },
-			"a beginning": func() (bool, error) { _, ok, err := entries.New(n.store, 1).Beginning(); return ok, err },
-			"entries":     func() (bool, error) { _, _, ok, err := entries.New(n.store, 1).Current().Last(); return ok, err },
+			"a snapshot": func() (bool, error) { _, ok, err := entries.New(n.store, 1).SnapshotHead(); return ok, err },
+			"entries":    func() (bool, error) { _, _, ok, err := entries.New(n.store, 1).Current().Last(); return ok, err },
 		} {
 			if ok, err := list(); ok || err != nil {
 				t.Errorf("node %d has %s: %v", id, what, err)
 			}
 		}
-		n.begins = nil
 		c.stop(id)
 		c.start(id)
 	}
@@ -114,6 +112,31 @@ func TestAGroupGrowsAndShrinks(t *testing.T) {
 			t.Errorf("after a restart node %d knows of %v and %v", id, voters, learners)
 		}
 	}
+}
+
+// TestTheFirstMemberComesBack: it was the only one, the group has moved, and it is told again that the group begins with it.
+func TestTheFirstMemberComesBack(t *testing.T) {
+	c := newCluster(t, Options{SnapshotBytes: 1 << 40})
+	for id := range c.nodes {
+		c.stop(id)
+	}
+	c.add(1, []uint64{1})
+	c.add(2, nil)
+	c.leader(0)
+	c.propose(1, 20)
+	c.reach(2)
+	c.propose(2, 20)
+	n := c.nodes[1]
+	c.must(n.log.Close())
+	c.must(n.host.Drop(1))
+	c.stop(1)
+	c.start(1)
+	if voters, _, leader := n.host.Members(1); len(voters) > 0 || leader == 1 {
+		t.Fatalf("it has begun the group anew, with %v", voters)
+	}
+	c.reach(1, 2)
+	c.propose(2, 20)
+	c.readable(1)
 }
 
 // TestOneBecomesThree: a group that began with one member, long ago.

@@ -121,7 +121,7 @@ func (s *Store) ClearOthers() error {
 }
 
 // DropTo adds the removal of everything of the group to a batch, but for the term it knows and the vote it gave: these are
-// promises to others, and hold should the node ever be a member again.
+// promises to others, and hold should the node ever be a member again. It never begins the group anew: others have it.
 func (s *Store) DropTo(b *pebble.Batch) error {
 	hard, ok, err := s.HardState()
 	if err != nil {
@@ -132,5 +132,6 @@ func (s *Store) DropTo(b *pebble.Batch) error {
 	if ok {
 		s.SetHardState(b, HardState{Term: hard.Term, Vote: hard.Vote})
 	}
+	s.SetBeginning(b, Beginning{})
 	return nil
 }
