@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -57,7 +58,7 @@ func (s *secured) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		s.logger.Warn().Err(err).Stringer("from", raw.RemoteAddr()).Msg("a connection from another node is refused")
-		_ = raw.Close()
+		hangUp(raw)
 		return nil, nil, err
 	}
 	state := conn.ConnectionState()
@@ -72,6 +73,15 @@ func (s *secured) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo,
 	return conn, credentials.TLSInfo{
 		State: state, CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
 	}, nil
+}
+
+// hangUp closes a connection so that the other side can read why: what it has still under way must not undo that.
+func hangUp(raw net.Conn) {
+	_ = raw.SetDeadline(time.Now().Add(time.Second))
+	if c, ok := raw.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(raw, 64<<10)) // until it has gone
+	}
+	_ = raw.Close()
 }
 
 // enter lets a door serve a connection.

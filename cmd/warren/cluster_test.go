@@ -23,7 +23,7 @@ var faults = flag.Int("faults", 3, "how many faults TestClusterUnderFaults makes
 // clusterPatience bounds every wait for what three nodes and their etcd should do: all of them share one machine.
 const clusterPatience = 2 * time.Minute
 
-// trio is three nodes on loopback, with etcd embedded.
+// trio is three nodes on loopback, with etcd embedded, that have joined one after another and talk over TLS.
 type trio struct {
 	t     *testing.T
 	dir   string
@@ -50,26 +50,38 @@ func startTrio(t *testing.T) *trio {
 		l.Close()
 	}
 	for i := range c.nodes {
+		c.join(i)
 		c.begin(i)
-	}
-	for i := range c.nodes {
 		c.nodes[i].ready()
 	}
 	c.whole()
 	return c
 }
 
+// args are what a node is told that its certificate depends on.
+func (c *trio) args(i int) []string {
+	at := c.ports[portsOfNode*i:]
+	return []string{"--node-name", fmt.Sprintf("n%d", i+1), "--data-dir", filepath.Join(c.dir, fmt.Sprint("n", i+1)), "--cluster-listen", at[1],
+		"--etcd-embed", "--etcd-listen", at[2], "--etcd-peer-listen", at[3]}
+}
+
+// join gets a node its certificate: from itself if it is the first.
+func (c *trio) join(i int) {
+	c.t.Helper()
+	if i == 0 {
+		command(c.t, append([]string{"cluster", "init"}, c.args(i)...)...)
+		return
+	}
+	token := command(c.t, "cluster", "token", "--data-dir", filepath.Join(c.dir, "n1"))
+	command(c.t, append([]string{"cluster", "join", strings.TrimSpace(token), c.ports[1]}, c.args(i)...)...)
+}
+
 // begin starts a node and does not wait for it.
 func (c *trio) begin(i int) {
 	c.t.Helper()
 	at := c.ports[portsOfNode*i:]
-	var members []string
-	for n := range c.nodes {
-		members = append(members, fmt.Sprintf("n%d=http://%s", n+1, c.ports[portsOfNode*n+3]))
-	}
-	p := launch(c.t, c.dir, "--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--node-name", fmt.Sprintf("n%d", i+1),
-		"--data-dir", filepath.Join(c.dir, fmt.Sprint("n", i+1)), "--cluster-listen", at[1], "--cluster-lease", "3s", "--log-ra-level", "debug",
-		"--etcd-embed", "--etcd-listen", at[2], "--etcd-peer-listen", at[3], "--etcd-members", strings.Join(members, ","))
+	p := launch(c.t, c.dir, append(c.args(i), "--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--cluster-lease", "3s",
+		"--log-ra-level", "debug")...)
 	p.addr = at[0]
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,6 +30,9 @@ func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, 
 		return err
 	}
 	o.Local, o.Logs, o.Logger, o.Life = local, logs, s.journal.Area("ra"), config.FirstSession
+	if o.Embed != nil {
+		o.Embed.Logger = o.Logger
+	}
 	signing := &signing{server: s, dir: clusterDir(s.values), identity: identity}
 	if identity != nil {
 		o.Doors = signing.doors

@@ -21,7 +21,7 @@ func (n *Node) openEtcd(ctx context.Context) (err error) {
 			endpoints = n.Grow // a member without a vote does not answer clients
 		}
 	}
-	if n.client, err = n.dialEtcd(endpoints); err != nil {
+	if n.client, err = n.dialEtcd(ctx, endpoints); err != nil {
 		return err
 	}
 	n.undo = append(n.undo, n.client.Close)
@@ -46,7 +46,10 @@ func (n *Node) openEtcd(ctx context.Context) (err error) {
 	return err
 }
 
-func (n *Node) dialEtcd(endpoints []string) (*clientv3.Client, error) {
+func (n *Node) dialEtcd(ctx context.Context, endpoints []string) (*clientv3.Client, error) {
+	if err := etcdmeta.Probe(ctx, endpoints, n.EtcdTLS); err != nil {
+		return nil, err
+	}
 	return etcdmeta.Dial(clientv3.Config{
 		Endpoints: endpoints, TLS: n.EtcdTLS, Username: n.EtcdUser, Password: n.EtcdPassword,
 		DialTimeout: 5 * time.Second, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
@@ -59,7 +62,7 @@ func (n *Node) embed(ctx context.Context) error {
 		return nil
 	}
 	if len(n.Grow) > 0 {
-		client, err := n.dialEtcd(n.Grow)
+		client, err := n.dialEtcd(ctx, n.Grow)
 		if err != nil {
 			return err
 		}
