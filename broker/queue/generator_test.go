@@ -186,6 +186,10 @@ func (g *generator) declare() Command {
 	c := DefaultConfig()
 	c.Type = pick(g, Classic, Classic, Classic, Quorum, Quorum, Quorum, Relay, Stream)
 	c.SingleActive, c.AutoDelete = g.chance(20), g.chance(15)
+	c.Durable, c.Exclusive = g.chance(50), g.chance(20)
+	if c.Type == Relay {
+		c.RelayExchange = pick(g, "x", "y")
+	}
 	if c.Type == Classic && g.chance(30) {
 		c.MaxPriority = pick[uint8](g, 1, 3, 10, 255)
 	}
@@ -213,12 +217,14 @@ func (g *generator) change(c *Config) {
 		c.DeliveryLimit = pick[int64](g, 0, 1, 2, -1)
 	}
 	c.DeadLetter, c.AtLeastOnce = g.chance(50), g.chance(50)
+	c.DeadLetterExchange, c.DeadLetterKeySet, c.DeadLetterKey = pick(g, "", "x", "y"), g.chance(30), pick(g, "", "k")
 	if g.chance(20) {
 		c.Retry = pick(g, RetryAll, RetryFailed, RetryReturned)
 		c.RetryMinMs, c.RetryMaxMs = pick[int64](g, 0, 5, 50), pick[int64](g, 0, 20, 2000)
 	}
 	if c.Type == Stream && g.chance(60) {
 		c.SegmentBytes, c.MaxAgeMs = pick[int64](g, 0, 1, 60, 300), pick[int64](g, None, None, 5, 50)
+		c.FilterSize = pick[int64](g, 0, 16)
 	}
 	if g.chance(20) {
 		c.ConsumerTimeoutMs = pick[int64](g, 0, 20, 200)
@@ -336,6 +342,10 @@ func (g *generator) attach(p *player) *Attach {
 	a := &Attach{
 		Queue: g.queue(), Consumer: id, Request: g.request(), Channel: uint16(1 + g.rng.IntN(2)), Prefetch: pick[uint32](g, 0, 1, 2, 5, 20),
 		Window: pick[uint32](g, 0, 100, 1000, 1e6, 1e6), NoAck: g.chance(25), Exclusive: g.chance(5),
+		Tag: pick(g, "", "tag"),
+	}
+	if g.chance(20) {
+		a.Arguments = []byte("a raw table")
 	}
 	if g.chance(30) {
 		a.Priority = pick[int64](g, -1, 1, 5)

@@ -15,14 +15,21 @@ import (
 type recorded struct {
 	entries []*oplog.Entry
 	effects [][]Effect
+	snaps   [][]byte // before every few entries
 	final   []byte
 }
+
+// every is how many entries lie between two snapshots of a run.
+const every = 9
 
 func record(t testing.TB, seed uint64, entries int) recorded {
 	var r recorded
 	d := newDuel(t, seed)
 	d.generator.deep = seed%2 == 0
-	for range entries {
+	for i := range entries {
+		if i%every == 0 {
+			r.snaps = append(r.snaps, snapshot(t, d.set))
+		}
 		e := d.next()
 		effects, err := d.set.Apply(e, nil)
 		if err != nil {
@@ -49,26 +56,25 @@ func (r *recorded) follow(t testing.TB, s *Set, from int, what string) {
 	}
 }
 
-// TestReplay goes through a run again: from the beginning, and from a snapshot after every few entries.
+// TestReplay goes through a run again: from the beginning, and from a snapshot after every few entries. Two sets with the
+// same log have the same snapshots, octet by octet, all the way.
 func TestReplay(t *testing.T) {
-	const every = 9
 	for seed := range uint64(2 + 10/slow) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := record(t, seed, 200)
 			none := func(uint64, int64) {}
 			twin := NewSet(none)
-			var snaps [][]byte
 			for i := range r.entries {
-				if i%every == 0 {
-					snaps = append(snaps, snapshot(t, twin))
+				if i%every == 0 && !bytes.Equal(snapshot(t, twin), r.snaps[i/every]) {
+					t.Fatalf("before entry %d two sets with the same log differ", i+1)
 				}
 				if _, err := twin.Apply(r.entries[i], nil); err != nil {
 					t.Fatal(err)
 				}
 			}
 			r.follow(t, NewSet(none), 0, "a second set")
-			for i, snap := range snaps {
+			for i, snap := range r.snaps {
 				s := restored(t, snap, none)
 				if again := snapshot(t, s); !bytes.Equal(again, snap) {
 					t.Fatalf("the snapshot before entry %d comes out as another", i*every+1)

@@ -129,6 +129,9 @@ func (b *timed) count(name string) int {
 // waiting is everything that waits for its time, two hours long.
 func (b *timed) waiting() {
 	const hours = int64(2 * time.Hour / time.Millisecond)
+	b.policy("policies", "by policy", fmt.Sprintf(`{"message-ttl": %d}`, hours))
+	b.policy("policies", "by operator", fmt.Sprintf(`{"message-ttl": %d}`, 3*hours))
+	b.policy("operator-policies", "by operator", fmt.Sprintf(`{"message-ttl": %d}`, hours))
 	b.declare("dead", nil)
 	b.must(b.ch.ExchangeDeclare("delayed", "x-delayed-message", true, false, false, false, amqp.Table{"x-delayed-type": "fanout"}))
 	b.declare("later", nil)
@@ -145,6 +148,10 @@ func (b *timed) waiting() {
 		b.declare("by queue "+kind, toDead(kind, amqp.Table{"x-message-ttl": hours}))
 		b.publish("", "by message "+kind, amqp.Publishing{Expiration: fmt.Sprint(hours)})
 		b.publish("", "by queue "+kind, amqp.Publishing{})
+		b.declare("by policy "+kind, toDead(kind, nil))
+		b.declare("by operator "+kind, toDead(kind, amqp.Table{"x-message-ttl": 2 * hours}))
+		b.publish("", "by policy "+kind, amqp.Publishing{})
+		b.publish("", "by operator "+kind, amqp.Publishing{Expiration: fmt.Sprint(3 * hours)})
 		b.declare("expires "+kind, amqp.Table{"x-queue-type": kind, "x-expires": hours})
 	}
 	b.publish("delayed", "", amqp.Publishing{Headers: amqp.Table{"x-delay": hours}})
@@ -168,9 +175,12 @@ func (b *timed) waiting() {
 // early demands that nothing has struck yet, and that what was in a session's hands came back.
 func (b *timed) early() {
 	b.t.Helper()
-	for _, name := range []string{"by message classic", "by message quorum", "by queue classic", "by queue quorum", "held", "stream"} {
-		b.has(name, 1)
+	for _, by := range []string{"by message", "by queue", "by policy", "by operator"} {
+		b.has(by+" classic", 1)
+		b.has(by+" quorum", 1)
 	}
+	b.has("held", 1)
+	b.has("stream", 1)
 	if n := b.count("later"); n != 0 {
 		b.t.Errorf("%d of the delayed are there", n)
 	}
@@ -182,7 +192,7 @@ func (b *timed) early() {
 // struck demands that everything has, and nothing is lost.
 func (b *timed) struck() {
 	b.t.Helper()
-	b.has("dead", 4)
+	b.has("dead", 8)
 	b.has("later", 1)
 	b.has("held", 1)
 	for _, name := range []string{"expires classic", "expires quorum"} {
