@@ -88,6 +88,7 @@ func TestRecoverGivesToOthers(t *testing.T) {
 // What a transaction has acknowledged is settled at the commit, whatever basic.recover puts back meanwhile.
 func TestRecoverLeavesWhatATransactionAcknowledged(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	c := connect(t)
 	for _, kind := range []string{"classic", "quorum"} {
 		q := c.queue(amqp.Table{"x-queue-type": kind})
@@ -124,6 +125,7 @@ func TestCommitToAQueueThatWasDeleted(t *testing.T) {
 
 func TestDirectReplyInATransaction(t *testing.T) {
 	t.Parallel()
+	connect(t).since4()
 	asker, answerer := connect(t), connect(t)
 	requests := answerer.queue(nil)
 	replies := asker.consumeWith(replyTo, "", true, nil)
