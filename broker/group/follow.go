@@ -25,15 +25,15 @@ func (g *Group) Follow(changes []topology.QueueChange) {
 				b.Add(&queue.Delete{Queue: queue.ID(c.Before.ID)})
 			}
 			b.Add(declare(c.After))
-		case c.Before.Config != c.After.Config:
-			b.Add(&queue.Configure{Queue: queue.ID(c.After.ID), Config: c.After.Config})
+		case *c.Before.Config != *c.After.Config:
+			b.Add(&queue.Configure{Queue: queue.ID(c.After.ID), Config: *c.After.Config})
 		}
 	}
 	g.proposeOwn(&b)
 }
 
 func declare(q *topology.Queue) *queue.Declare {
-	return &queue.Declare{Queue: queue.ID(q.ID), VHost: q.VHost, Name: q.Name, Config: q.Config}
+	return &queue.Declare{Queue: queue.ID(q.ID), VHost: q.VHost, Name: q.Name, Config: *q.Config}
 }
 
 // proposeOwn proposes what nobody asked for and nobody waits for.
@@ -67,8 +67,8 @@ func (g *Group) reconcile() {
 		switch config, ok := g.set.Config(queue.ID(q.ID)); {
 		case !ok:
 			b.Add(declare(q))
-		case config != q.Config:
-			b.Add(&queue.Configure{Queue: queue.ID(q.ID), Config: q.Config})
+		case config != *q.Config:
+			b.Add(&queue.Configure{Queue: queue.ID(q.ID), Config: *q.Config})
 		}
 		return true
 	})

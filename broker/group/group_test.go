@@ -230,7 +230,7 @@ func TestQueuesFollowTheCatalog(t *testing.T) {
 	w := newWorld(t)
 	w.editor.Listen(func(c topology.Change) { w.group.Follow(c.Queues) })
 	q := w.declare("q")
-	if config, ok := w.known(q); !ok || config != q.Config {
+	if config, ok := w.known(q); !ok || config != *q.Config {
 		t.Errorf("%+v %v", config, ok)
 	}
 	_, err := w.store.Commit(context.Background(), meta.Txn{Ops: []meta.Op{{

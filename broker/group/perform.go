@@ -159,7 +159,7 @@ func (g *Group) unknown(e queue.Effect, entries []oplog.Entry) {
 		return
 	}
 	var b queue.Batch
-	b.Add(&queue.Declare{Queue: e.Queue, VHost: q.VHost, Name: q.Name, Config: q.Config})
+	b.Add(&queue.Declare{Queue: e.Queue, VHost: q.VHost, Name: q.Name, Config: *q.Config})
 	b.Repeat(e, data)
 	batch := oplog.Batch{From: oplog.Origin{Node: e.To.Node, Session: e.To.Session}, Data: b.Bytes()}
 	if err := g.Propose(batch); err != nil {

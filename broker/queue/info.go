@@ -52,7 +52,7 @@ func (s *Set) Origin(id ID) (o Origin, ok bool) {
 		return Origin{ID: id}, false
 	}
 	floor, _ := q.outbox.First()
-	return Origin{ID: id, VHost: q.vhost, Name: q.name, Config: q.config, Floor: floor}, true
+	return Origin{ID: id, VHost: q.vhost, Name: q.name, Config: *q.config, Floor: floor}, true
 }
 
 // Config gives a queue's configuration; ok is false if it is not here.
@@ -61,7 +61,7 @@ func (s *Set) Config(id ID) (config Config, ok bool) {
 	if q == nil {
 		return Config{}, false
 	}
-	return q.config, true
+	return *q.config, true
 }
 
 // Pending visits what a new leader must see to: dead letters that wait, and the next wake-up.

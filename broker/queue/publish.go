@@ -229,7 +229,7 @@ func (q *queue) full(h *message.Head, count uint32) bool {
 	if !q.refuses() {
 		return false
 	}
-	c := &q.config
+	c := q.config
 	return c.MaxLength != None && q.limited()+int64(count) > c.MaxLength ||
 		c.MaxLengthBytes != None && q.limitedBytes()+int64(count)*int64(q.size(h)) > c.MaxLengthBytes
 }

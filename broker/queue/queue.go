@@ -7,7 +7,7 @@ type queue struct {
 	id     ID
 	vhost  string
 	name   string
-	config Config
+	config *Config // shared with other queues: it is never changed
 
 	lanes    lanes   // never delivered
 	returned returns // delivered before, and put back
@@ -20,12 +20,13 @@ type queue struct {
 	strays      []*consumer // holders: detached ones, and those that only get
 	levels      []level     // those that may be served now, highest priority first
 	single      *consumer   // of a queue with a single active consumer
-	quiescing   bool        // single gets nothing more: a better one waits for it to finish
 	exclusive   *consumer
+	quiescing   bool  // single gets nothing more: a better one waits for it to finish
 	everUsed    bool  // had a consumer: auto-delete may strike
+	scanning    bool  // some reader of the stream has more to pass over
+	deleted     bool  // lives on only until its outbox is empty
 	lastUsed    int64 // log time of the last sign of use, for expiry
 	stream      stream
-	scanning    bool    // some reader of the stream has more to pass over
 	waiting     wheel   // held back until their time
 	keyring     keyring // for deduplication
 	producers   producers
@@ -36,10 +37,9 @@ type queue struct {
 	outboxBytes int64
 	told        uint64 // entry of the last DeadLetters effect
 
-	deleted bool  // lives on only until its outbox is empty
-	armed   int64 // log time at which the alarms call it; 0: never
-	place   int   // among the alarms, if armed
-	stats   Stats
+	armed int64 // log time at which the alarms call it; 0: never
+	place int   // among the alarms, if armed
+	stats Stats
 }
 
 // Stats counts what happened to a queue since it was declared. Messages.
@@ -54,25 +54,29 @@ type level struct {
 	at       int // waiting[:at] is free
 }
 
-func newQueue(id ID, vhost, name string, config Config) *queue {
+func (s *Set) newQueue(id ID, vhost, name string, config Config) *queue {
 	q := &queue{id: id, vhost: vhost, name: name, outboxNext: 1}
-	q.configure(config)
+	s.configure(q, config)
 	return q
 }
 
 // configure sets the configuration, without what cannot be: a quorum queue does not dead-letter what it turns away, a
 // stream turns nothing away, and dead letters wait for their targets only in a quorum queue that turns publishes away. What a queue is by its
 // declaration stays: no policy can set it.
-func (q *queue) configure(config Config) {
-	if old := &q.config; q.lanes.list != nil {
+func (s *Set) configure(q *queue, config Config) {
+	if old := q.config; old != nil {
 		config.Type, config.Durable, config.AutoDelete = old.Type, old.Durable, old.AutoDelete
 		config.Exclusive, config.SingleActive, config.MaxPriority = old.Exclusive, old.SingleActive, old.MaxPriority
 	}
-	q.config = config
+	config.AtLeastOnce = config.AtLeastOnce && config.DeadLetter && config.Type == Quorum && config.Overflow == RejectPublish
 	if config.Type == Quorum && config.Overflow == RejectPublishDLX || config.Type == Stream {
-		q.config.Overflow = DropHead
+		config.Overflow = DropHead
 	}
-	q.config.AtLeastOnce = config.AtLeastOnce && config.DeadLetter && config.Type == Quorum && config.Overflow == RejectPublish
+	if s.shared == nil || *s.shared != config {
+		own := config
+		s.shared = &own
+	}
+	q.config = s.shared
 	if q.lanes.list == nil {
 		q.lanes = newLanes(q.priorities())
 	}

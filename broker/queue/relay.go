@@ -49,7 +49,7 @@ func (s *Set) releaseDue(q *queue) {
 
 // retryDelay is how long a message that came back is held, 0 if it is not.
 func (q *queue) retryDelay(r *run, cause Cause) int64 {
-	c := &q.config
+	c := q.config
 	held := c.Type == Quorum && c.RetryMinMs > 0
 	switch c.Retry {
 	case RetryAll:

@@ -9,7 +9,7 @@ func (s *Set) applyDeclare(d *Declare) {
 	q := s.queues[d.Queue]
 	switch {
 	case q == nil:
-		q = newQueue(d.Queue, d.VHost, d.Name, d.Config)
+		q = s.newQueue(d.Queue, d.VHost, d.Name, d.Config)
 		q.lastUsed = s.now
 		s.queues[d.Queue] = q
 		s.arm(q)
@@ -28,7 +28,7 @@ func (s *Set) applyConfigure(c *Configure) {
 		q.lastUsed = s.now // a classic queue gets the whole of a new time
 	}
 	slower := q.config.ConsumerTimeoutMs
-	q.configure(c.Config)
+	s.configure(q, c.Config)
 	if q.config.ConsumerTimeoutMs != slower {
 		q.overdue = s.now
 		s.endSlow(q)

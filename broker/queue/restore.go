@@ -46,7 +46,7 @@ func (s *Set) readQueue(r *reader) *queue {
 	id, vhost, name := ID(r.uint64()), r.string(), r.string()
 	var config Config
 	config.decode(r)
-	q := newQueue(id, vhost, name, config)
+	q := s.newQueue(id, vhost, name, config)
 	q.everUsed, q.deleted, q.quiescing = r.bool(), r.bool(), r.bool()
 	q.lastUsed, q.armed, q.outboxNext = r.int64(), r.int64(), r.uint64()
 	for _, n := range q.stats.all() {

@@ -25,6 +25,7 @@ type Set struct {
 	recent   *session
 	alarms   alarms
 	account  func(index uint64, bytes int64)
+	shared   *Config // of the queue that was configured last: most are configured alike
 
 	// of the entry being applied
 	index uint64

@@ -64,7 +64,7 @@ func (s *Set) over(r *run) bool { return r.expires != 0 && r.expires <= s.now }
 // limit drops messages off the head until the queue is within its limits again. One that has waited too long behind others
 // expires when it comes to the head.
 func (s *Set) limit(q *queue) {
-	c := &q.config
+	c := q.config
 	if c.MaxLength == None && c.MaxLengthBytes == None || q.refuses() {
 		return
 	}

@@ -195,7 +195,7 @@ func (b *builder) putQueue(v *VHost, kv parsedKV) error {
 	}
 	q.Table = q.Arguments.Decode()
 	q.Target = &matching.Target{Name: q.Name, Queue: q.ID, Group: q.Group, Local: q.Owner.Node == 0 || q.Owner.Node == b.node}
-	q.applyPolicy(v)
+	b.applyPolicy(q, v)
 	b.setQueue(v, q)
 	b.change.Queues = append(b.change.Queues, QueueChange{Before: before, After: q})
 	return nil

@@ -29,7 +29,8 @@ type Catalog struct {
 	globals  *immutable.SortedMap[string, *Parameter]
 	byID     *immutable.Map[uint64, *Queue]
 
-	consumerTimeoutMs int64 // of quorum queues that say nothing
+	consumerTimeoutMs int64         // of quorum queues that say nothing
+	shared            *queue.Config // of the queue that was configured last
 }
 
 // VHost is a virtual host and what is in it.
@@ -102,7 +103,7 @@ type Queue struct {
 	Table    protocol.Table // Arguments, decoded
 	Policy   *Policy
 	Operator *Policy
-	Config   queue.Config // arguments and policies merged
+	Config   *queue.Config // arguments and policies merged; queues that are configured alike share it
 	Target   *matching.Target
 	hidden   bool // behind an exchange
 	incoming *immutable.SortedMap[string, *Edge]

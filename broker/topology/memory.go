@@ -16,7 +16,7 @@ func (b *builder) remember(x *Exchange) {
 	record := x.Behind
 	q := &Queue{Name: x.Name, VHost: x.VHost, Revision: x.Revision, incoming: noEdges, hidden: true}
 	q.ID, q.Group, q.Durable, q.Type = record.ID, record.Group, x.Durable, "classic"
-	q.Config = x.memoryConfig()
+	q.Config = b.share(x.memoryConfig())
 	q.Target = &matching.Target{Name: x.Name, Queue: q.ID, Group: q.Group, Local: true}
 	x.Memory = q
 	b.next.byID = b.next.byID.Set(q.ID, q)

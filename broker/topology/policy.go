@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+
+	"github.com/warrenmq/warren/broker/queue"
 )
 
 // Policy gives settings to the queues or exchanges of a vhost whose names match. An operator policy does the same above
@@ -120,10 +122,19 @@ func first(policies []*Policy, suits func(*Policy) bool) *Policy {
 }
 
 // applyPolicy finds the policies of a queue and merges them with its arguments.
-func (q *Queue) applyPolicy(v *VHost) {
+func (b *builder) applyPolicy(q *Queue, v *VHost) {
 	q.Policy = first(v.policies, func(p *Policy) bool { return p.forQueue(q) })
 	q.Operator = first(v.operators, func(p *Policy) bool { return p.forQueue(q) })
-	q.Config = q.config(v.consumerTimeoutMs)
+	q.Config = b.share(q.config(v.consumerTimeoutMs))
+}
+
+// share gives a queue's configuration, in memory once for all that are made alike one after the other.
+func (b *builder) share(config queue.Config) *queue.Config {
+	if b.next.shared == nil || *b.next.shared != config {
+		own := config
+		b.next.shared = &own
+	}
+	return b.next.shared
 }
 
 func (x *Exchange) applyPolicy(v *VHost) {
@@ -196,8 +207,8 @@ func (b *builder) repolicy() {
 		}
 		v.Queues(func(q *Queue) bool {
 			after := *q
-			after.applyPolicy(v)
-			if after.Policy != q.Policy || after.Operator != q.Operator || after.Config != q.Config {
+			b.applyPolicy(&after, v)
+			if after.Policy != q.Policy || after.Operator != q.Operator || *after.Config != *q.Config {
 				b.setQueue(v, &after)
 				b.change.Queues = append(b.change.Queues, QueueChange{Before: q, After: &after})
 			}

@@ -169,7 +169,7 @@ func TestSettingsAreMerged(t *testing.T) {
 		}
 		w.queue("after", with(c.arguments...))
 		for _, name := range []string{"before", "after"} {
-			if got := w.vhost().Queue(name).Config; got != want {
+			if got := w.vhost().Queue(name).Config; *got != want {
 				t.Errorf("%s, declared %s the policies:\ngot  %+v\nwant %+v", c.what, name, got, want)
 			}
 		}
@@ -177,7 +177,7 @@ func TestSettingsAreMerged(t *testing.T) {
 			_, err := w.memory.Commit(ctx, metaDrop(p), nil)
 			w.must(err)
 		}
-		if got := w.vhost().Queue("before").Config; got != before {
+		if got := w.vhost().Queue("before").Config; *got != *before {
 			t.Errorf("%s, without policies again:\ngot  %+v\nwant %+v", c.what, got, before)
 		}
 	}
@@ -198,7 +198,7 @@ func TestListenersHearOfConfigurations(t *testing.T) {
 			t.Errorf("%+v", c)
 			continue
 		}
-		names[c.After.Name] = c.Before.Config != c.After.Config
+		names[c.After.Name] = *c.Before.Config != *c.After.Config
 	}
 	if len(names) != 2 || !names["a"] || names["limited"] {
 		t.Errorf("%v", names)

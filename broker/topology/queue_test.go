@@ -289,7 +289,7 @@ func TestQueueConfigFromArguments(t *testing.T) {
 	expected.Durable, expected.MessageTTLMs, expected.ExpiresMs, expected.MaxLength, expected.MaxLengthBytes = true, 1, 2, 3, 4
 	expected.Overflow, expected.DeadLetter, expected.DeadLetterExchange, expected.DeadLetterKeySet = queue.RejectPublishDLX, true, "dlx", true
 	expected.MaxPriority, expected.SingleActive = 1, true
-	if q.Config != expected {
+	if *q.Config != expected {
 		t.Errorf("got  %+v\nwant %+v", q.Config, expected)
 	}
 	if q.Type != "classic" || !q.Lasting() || q.Target.Queue != q.ID || q.Target.Group != q.Group || !q.Target.Local {
