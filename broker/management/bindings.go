@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/warrenmq/warren/broker/topology"
@@ -158,13 +159,19 @@ func (q *request) binding() (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range edges {
-		name := edges[i].properties()
-		if name == q.values["properties"] || strings.HasSuffix(q.http.URL.EscapedPath(), "/"+name) {
-			return &edges[i], nil
-		}
+	if i := named(edges, q.values["properties"], q.http.URL.EscapedPath()); i >= 0 {
+		return &edges[i], nil
 	}
 	return nil, errNotFound
+}
+
+// named finds the binding that a path means by its last word, which is given as decoded too; -1 is none. A client that does
+// not encode a properties_key once more is understood as well, if no other binding is meant so.
+func named(edges []edge, decoded, path string) int {
+	if i := slices.IndexFunc(edges, func(e edge) bool { return e.properties() == decoded }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(edges, func(e edge) bool { return strings.HasSuffix(path, "/"+e.properties()) })
 }
 
 func (q *request) getBinding() (answer, error) {

@@ -103,10 +103,13 @@ func (o *options) take(name, value string) {
 // formatters are the names that --formatter takes.
 var formatters = []string{"table", "json", "csv", "pretty_table", "json_stream", "string", "report"}
 
+// timeoutMax is the longest time that a command may be given: thirty years, in seconds.
+const timeoutMax = 1e9
+
 func (o *options) check() error {
 	if text, given := o.more["timeout"]; given && text != "infinity" {
 		seconds, err := strconv.ParseFloat(text, 64)
-		if err != nil || seconds < 0 {
+		if err != nil || !(seconds >= 0 && seconds <= timeoutMax) { // which NaN is not
 			return fmt.Errorf("the timeout %q is no number of seconds", text)
 		}
 		o.timeout = seconds
