@@ -101,10 +101,21 @@ func (e *Editor) allowExchange(c *Catalog, v *VHost, kind matching.Kind, d Excha
 	return nil
 }
 
+// atom shows a name as Erlang shows an atom: within quotes unless it is a plain word.
+func atom(name string) string {
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z'
+		if !letter && (i == 0 || r != '_' && r != '@' && (r < '0' || r > '9') && (r < 'A' || r > 'Z')) {
+			return "'" + name + "'"
+		}
+	}
+	return name
+}
+
 func equivalentExchange(have *Exchange, d ExchangeDeclaration) refused {
 	where := exchangeName(have.VHost, have.Name)
 	if have.Type != d.Type {
-		return refused{inequivalent("type", where, "'"+d.Type+"'", "'"+have.Type+"'")}
+		return refused{inequivalent("type", where, "'"+atom(d.Type)+"'", "'"+atom(have.Type)+"'")}
 	}
 	for _, f := range []struct {
 		name       string

@@ -200,3 +200,15 @@ func TestCarbonCopiesAreHiddenOrSeen(t *testing.T) {
 		ch.refused(closed, amqp.PreconditionFailed, "{unacceptable_type_in_header,")
 	}
 }
+
+// The names of kinds with a dash come within quotes of their own.
+func TestRedeclareAsAnotherKind(t *testing.T) {
+	t.Parallel()
+	connect(t).since4()
+	c := connect(t)
+	hashing, direct := c.exchange("x-modulus-hash", nil), c.exchange("direct", nil)
+	err := c.channel().ExchangeDeclare(hashing, "direct", false, false, false, false, nil)
+	wantRefusal(t, err, amqp.PreconditionFailed, "inequivalent arg 'type' for exchange '"+hashing+"'", "received 'direct' but current is ''x-modulus-hash''")
+	err = c.channel().ExchangeDeclare(direct, "x-modulus-hash", false, false, false, false, nil)
+	wantRefusal(t, err, amqp.PreconditionFailed, "inequivalent arg 'type' for exchange '"+direct+"'", "received ''x-modulus-hash'' but current is 'direct'")
+}
