@@ -178,6 +178,7 @@ var furtherSettings = []Setting{
 	{Name: "log.file", Also: []string{"RABBITMQ_LOGS"}, Text: "file that the log goes to, too; false, or - in the environment: none"},
 	{Name: "log.file.level", Kind: Level, Reload: true, Text: "least level of what goes there"},
 	{Name: "log.file.formatter", Kind: Choice, Choices: outputs, Default: "plaintext", Text: "how it looks"},
+	{Name: "log.exchange", Kind: Boolean, Default: "true", Text: "changes nothing: amq.rabbitmq.log is there, and used as soon as a queue is bound to it"},
 	{Name: "log.default.level", Kind: Level, Reload: true, Text: "least level of what has no level of its own below; without it the least of the two above, else info"},
 	{Name: "log.connection.level", Kind: Level, Reload: true, Text: "level of what connections do"},
 	{Name: "log.channel.level", Kind: Level, Reload: true, Text: "level of what channels do"},
