@@ -12,8 +12,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// growPause is how long it rests before it tries again: etcd takes one new member at a time.
-const growPause = 200 * time.Millisecond
+// How long it rests before it tries again. etcd takes one new member at a time, and only when all it has are well.
+const (
+	growPause = time.Second
+	votePause = 100 * time.Millisecond
+)
 
 // growTime bounds one try.
 const growTime = 5 * time.Second
@@ -25,7 +28,7 @@ func (o *EmbedOptions) Grow(ctx context.Context, client *clientv3.Client) error 
 		return nil
 	}
 	_, peer := o.advertised()
-	return again(ctx, "adding a member to etcd", func(ctx context.Context) (bool, error) {
+	return again(ctx, growPause, "adding a member to etcd", func(ctx context.Context) (bool, error) {
 		list, err := client.MemberList(ctx)
 		if err != nil {
 			return false, err
@@ -69,7 +72,7 @@ func (o *EmbedOptions) initial(members []*etcdserverpb.Member, peer string) stri
 // Vote gives the member its vote as soon as it has everything, and waits until it knows of that itself: before, it answers no
 // client. One that has it is left alone.
 func (e *Embedded) Vote(ctx context.Context, client *clientv3.Client) error {
-	return again(ctx, "giving a member of etcd its vote", func(ctx context.Context) (bool, error) {
+	return again(ctx, votePause, "giving a member of etcd its vote", func(ctx context.Context) (bool, error) {
 		learner, member := e.Learner()
 		if !learner {
 			return true, nil
@@ -80,7 +83,7 @@ func (e *Embedded) Vote(ctx context.Context, client *clientv3.Client) error {
 }
 
 // again calls do until it is done or ctx ends.
-func again(ctx context.Context, what string, do func(context.Context) (done bool, err error)) error {
+func again(ctx context.Context, pause time.Duration, what string, do func(context.Context) (done bool, err error)) error {
 	for {
 		once, cancel := context.WithTimeout(ctx, growTime)
 		done, err := do(once)
@@ -88,7 +91,7 @@ func again(ctx context.Context, what string, do func(context.Context) (done bool
 		if done {
 			return err
 		}
-		timer := time.NewTimer(growPause)
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

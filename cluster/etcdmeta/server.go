@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -122,7 +123,13 @@ func (c zapCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Check
 	return to
 }
 
+// chat is what every start warns of, and nobody has to do anything about.
+var chat = []string{"Running http and grpc server on single port", "exceeded recommended request limit", "simple token is not cryptographically signed"}
+
 func (c zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if slices.ContainsFunc(chat, func(known string) bool { return strings.HasPrefix(e.Message, known) }) {
+		return nil
+	}
 	event := c.logger.Warn()
 	if e.Level > zapcore.WarnLevel {
 		event = c.logger.Error()

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/rs/zerolog"
 
 	"github.com/warrenmq/warren/broker"
@@ -86,6 +87,7 @@ func serve(args []string, from settings.Sources) (err error) {
 		return errors.Join(err, s.close())
 	}
 	s.logger.Info().Msgf("Server startup complete; ready %d ms after the process began", time.Since(began).Milliseconds())
+	s.tellSupervisor(daemon.SdNotifyReady)
 	for ctx.Err() == nil {
 		select {
 		case <-s.hangups:
@@ -95,7 +97,15 @@ func serve(args []string, from settings.Sources) (err error) {
 	}
 	stop() // a second signal ends the process at once
 	s.logger.Info().Msg("stopping")
+	s.tellSupervisor(daemon.SdNotifyStopping)
 	return s.close()
+}
+
+// tellSupervisor tells systemd, if it has started the broker, what state that is in.
+func (s *server) tellSupervisor(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.logger.Warn().Err(err).Msg("systemd cannot be told: " + state)
+	}
 }
 
 // start opens everything, the listeners last.
