@@ -18,6 +18,8 @@ const (
 	blobDepth = 10000
 	// compactions is how many may run at a time.
 	compactions = 2
+	// fileBytes is the size of a file that a memtable is written to. The more there are, the longer their removal takes.
+	fileBytes = 16 << 20
 )
 
 // pebbleOptions are Pebble's options for a log of large values that are written once, read soon, and dropped in ranges.
@@ -43,6 +45,7 @@ func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 		BytesPerSync:                1 << 20,
 		MaxOpenFiles:                1000,
 		FlushDelayDeleteRange:       10 * time.Second,
+		TargetFileSizes:             [7]int64{fileBytes, 2 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes},
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
 		Logger:                      chat{r, d.failure},
 		EventListener:               listener(r, d.failure),
@@ -50,7 +53,7 @@ func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: blobDepth, RewriteMinimumAge: 5 * time.Second,
+			Enabled: true, MinimumSize: separateFrom, MaxBlobReferenceDepth: blobDepth, RewriteMinimumAge: time.Second,
 			TargetGarbageRatio: 0.1,
 		}
 	}
