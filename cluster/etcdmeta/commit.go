@@ -2,6 +2,7 @@ package etcdmeta
 
 import (
 	"context"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -78,30 +79,50 @@ func untouched(guards []meta.Guard, written []clientv3.Op, prefix string) []meta
 	return rest
 }
 
-// transact does one etcd transaction and waits until the mirror shows it.
+// transact does one etcd transaction and waits until the mirror shows it, or what stood in its way.
 func (s *Store) transact(ctx context.Context, guards []meta.Guard, ops []clientv3.Op) (int64, error) {
-	compared := make([]clientv3.Cmp, len(guards))
+	compared, otherwise := make([]clientv3.Cmp, len(guards)), make([]clientv3.Op, len(guards))
 	for i, g := range guards {
 		compared[i] = clientv3.Compare(clientv3.ModRevision(s.Prefix+g.Key), "=", g.Revision)
+		otherwise[i] = clientv3.OpGet(s.Prefix+g.Key, clientv3.WithKeysOnly())
 	}
-	response, err := s.Client.Txn(ctx).If(compared...).Then(ops...).Commit()
+	response, err := s.Client.Txn(ctx).If(compared...).Then(ops...).Else(otherwise...).Commit()
 	if err != nil {
 		return 0, unavailable(err)
 	}
 	revision := response.Header.Revision
-	if !response.Succeeded || !changed(response.Responses) {
-		// No event of ours will bring this revision: etcd is asked how far the watch is.
-		if err := s.Client.RequestProgress(s.ctx); err != nil {
+	switch {
+	case !response.Succeeded:
+		if err := s.mirror.shows(ctx, revision, found(guards, response.Responses)); err != nil {
 			return 0, unavailable(err)
 		}
+		return 0, meta.ErrConflict
+	case changed(response.Responses):
+		err = s.mirror.wait(ctx, revision)
+	default: // what was to be removed was gone, and no event will say so
+		gone := map[string]int64{}
+		for i := range ops {
+			gone[strings.TrimPrefix(string(ops[i].KeyBytes()), s.Prefix)] = 0
+		}
+		err = s.mirror.shows(ctx, revision, gone)
+		revision = min(revision, s.mirror.seen())
 	}
-	if err := s.mirror.wait(ctx, revision); err != nil {
+	if err != nil {
 		return 0, unavailable(err)
 	}
-	if !response.Succeeded {
-		return 0, meta.ErrConflict
-	}
 	return revision, nil
+}
+
+// found are the revisions of the guarded pairs, 0 for one that is not there.
+func found(guards []meta.Guard, responses []*etcdserverpb.ResponseOp) map[string]int64 {
+	list := map[string]int64{}
+	for i, r := range responses {
+		list[guards[i].Key] = 0
+		for _, kv := range r.GetResponseRange().GetKvs() {
+			list[guards[i].Key] = kv.ModRevision
+		}
+	}
+	return list
 }
 
 // changed tells whether a transaction has written anything.

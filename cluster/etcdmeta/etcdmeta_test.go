@@ -194,6 +194,41 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestAConflictWhileWatchesBegin: etcd drops questions for the progress of watches that have yet to catch up, so that nobody may
+// wait for an answer to one.
+func TestAConflictWhileWatchesBegin(t *testing.T) {
+	s := newServer(t)
+	client, err := Dial(clientv3.Config{Endpoints: []string{s.options.ClientURL}, DialTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	ctx, stop := context.WithCancel(context.Background())
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = client.Put(ctx, "elsewhere", "") // so that no watch begins with the newest revision
+		}
+	})
+	conflict := meta.Txn{Ops: []meta.Op{put("x", "1")}, Guards: []meta.Guard{{Key: "x", Revision: 1}}}
+	var stores sync.WaitGroup
+	for i := range 100 {
+		n, err := Open(context.Background(), Options{Client: client, Prefix: fmt.Sprintf("/%d/", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		stores.Go(func() {
+			if _, err := n.Commit(context.Background(), conflict, nil); !errors.Is(err, meta.ErrConflict) {
+				t.Errorf("store %d: %v", i, err)
+			}
+		})
+	}
+	stop()
+	writer.Wait()
+	stores.Wait()
+}
+
 func TestMoreThanOneTransactionTakes(t *testing.T) {
 	s := newServer(t)
 	a := s.open(Options{MaxOps: 10})

@@ -121,11 +121,32 @@ func (m *mirror) seen() int64 {
 
 // wait blocks until the watch has told everything up to revision.
 func (m *mirror) wait(ctx context.Context, revision int64) error {
+	return m.until(ctx, func() bool { return m.revision >= revision })
+}
+
+// shows blocks until the watch has told what pairs looked like at revision, or later: by key the revision of each, 0 for one
+// that was not there. Nothing need happen for the watch to say that it has come as far as revision.
+func (m *mirror) shows(ctx context.Context, revision int64, pairs map[string]int64) error {
+	return m.until(ctx, func() bool {
+		if m.revision >= revision {
+			return true
+		}
+		for key, want := range pairs {
+			if kv, there := m.pairs[key]; there != (want > 0) || kv.Revision < want {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// until blocks until what is asked for holds. It is asked under the lock.
+func (m *mirror) until(ctx context.Context, holds func() bool) error {
 	for {
 		m.mu.Lock()
-		reached, told := m.revision >= revision, m.told
+		done, told := holds(), m.told
 		m.mu.Unlock()
-		if reached {
+		if done {
 			return nil
 		}
 		select {
