@@ -128,7 +128,6 @@ func (g *groups) bury(of *group.Group) {
 			case node == g.node:
 			case !lives:
 				b.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
-				g.links.Dismiss(of.ID, node)
 			case oldest[node] < first:
 				b.Add(&queue.Down{Node: node, Last: first - 1, Lost: true})
 			}
@@ -149,7 +148,13 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	layout := newLayout(groups)
 	g.layout.Store(layout)
 	for _, id := range layout.ids {
-		if layout.holds(id, g.node) && g.at(id) == nil && g.refuses(id) == nil {
+		if !layout.holds(id, g.node) {
+			continue
+		}
+		if err := b.renew(id, layout); err != nil {
+			return err
+		}
+		if g.at(id) == nil && g.refuses(id) == nil {
 			if err := g.openOne(id, g.start.durable, layout.begins(id, g.node)); err != nil {
 				return err
 			}
@@ -157,6 +162,7 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	}
 	for id := range *g.open.Load() {
 		if id < transientBase && !layout.holds(id, g.node) && b.config.Cluster.Left(id) {
+			g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")
 			if err := g.leave(id); err != nil {
 				return err
 			}
@@ -176,7 +182,6 @@ func (g *groups) leave(id uint64) error {
 	delete(all, id)
 	g.open.Store(&all)
 	g.mu.Unlock()
-	g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")
 	return opened.Close()
 }
 

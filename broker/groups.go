@@ -32,6 +32,7 @@ type groups struct {
 	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
 	damaged    map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
+	served     map[uint64]bool  // of those, the ones that others serve
 	running    sync.WaitGroup
 	complete   chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
 }
@@ -69,7 +70,7 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 
 // begin opens all groups that have a member here.
 func (g *groups) begin(o opening) error {
-	g.start, g.damaged = o, map[uint64]error{}
+	g.start, g.damaged, g.served = o, map[uint64]error{}, map[uint64]bool{}
 	g.complete = make(chan struct{})
 	defer close(g.complete)
 	for i := range g.transient {

@@ -20,6 +20,10 @@ func (g *Group) perform(entries []oplog.Entry) {
 			g.unknown(*e, entries)
 		case queue.WakeAt:
 			g.wakeAt(int64(e.Number))
+		case queue.Buried:
+			if gate := g.inboxes.gate; gate != nil {
+				gate.Buried(g.ID, e.Number)
+			}
 		default:
 			g.say(Event{Effect: *e, Group: g.ID}, entries)
 		}

@@ -16,6 +16,8 @@ type Gate interface {
 	Room(group uint64, to queue.SessionKey, w Waker) (room, elsewhere bool)
 	// Leads tells that a group began or ceased to lead here.
 	Leads(g *Group, leading bool)
+	// Buried tells that a group has ended all sessions of a node: one that was attached has to begin anew.
+	Buried(group, node uint64)
 	// Gone tells that a session of this node ended.
 	Gone(key queue.SessionKey)
 }

@@ -167,8 +167,8 @@ func (l *Links) Lost(node uint64) {
 	}
 }
 
-// Dismiss ends the attachment of a node to a group that is led here: its sessions are gone from the group.
-func (l *Links) Dismiss(id, node uint64) { l.guests.dismiss(visit{id, node}) }
+// Buried implements group.Gate.
+func (l *Links) Buried(id, node uint64) { l.guests.dismiss(visit{id, node}) }
 
 // Found tells that a node can be reached, perhaps again.
 func (l *Links) Found(node uint64) {

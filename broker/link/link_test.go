@@ -38,6 +38,7 @@ type world struct {
 	inboxes map[uint64]*group.Inboxes
 	links   map[uint64]*Links
 	groups  map[uint64]*group.Group
+	ended   func(queue.SessionKey)
 }
 
 type anybody struct{}
@@ -57,6 +58,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, log: newEnsemble(t), network: newNetwork(), inboxes: map[uint64]*group.Inboxes{}, links: map[uint64]*Links{},
 		groups: map[uint64]*group.Group{},
+		ended:  func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
 	}
 	var err error
 	w.editor, err = topology.Open(context.Background(), meta.NewMemory(nil, 0), topology.Options{
@@ -77,7 +79,7 @@ func newWorld(t *testing.T) *world {
 			Revision: func() int64 { return w.editor.Catalog().Revision },
 			Newest:   func() int64 { return w.editor.Catalog().Newest },
 			Leads:    func(*group.Group, bool) {},
-			Ended:    func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
+			Ended:    func(key queue.SessionKey) { w.ended(key) },
 			Logger:   zerolog.Nop(),
 		})
 		w.network.links[node] = w.links[node]
@@ -327,6 +329,30 @@ func TestWithoutAcknowledgement(t *testing.T) {
 	consumer.do(&queue.Attach{Queue: id, Consumer: 1, Request: 1, Channel: 1, NoAck: true, Window: 1 << 20})
 	producer.publish(id, 51, 100)
 	consumer.until("all messages", func() bool { return len(consumer.got) == 100 })
+}
+
+// TestANodeThatWasTakenForGone, and lives: its sessions are ended, and do not wait for what nobody will say to them.
+func TestANodeThatWasTakenForGone(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan queue.SessionKey, 1)
+	w.ended = func(key queue.SessionKey) { ended <- key }
+	id := w.declare("q")
+	producer := w.session(4, 100)
+	producer.publish(id, 1, 5)
+	producer.until("confirms", func() bool { return len(producer.confirmed) == 5 })
+	var b queue.Batch
+	b.Add(&queue.Down{Node: 4, Last: queue.Everything, Lost: true})
+	w.must(w.groups[1].Propose(oplog.Batch{Data: b.Bytes()}))
+	producer.publish(id, 6, 10)
+	select {
+	case key := <-ended:
+		if key != producer.key {
+			t.Errorf("%v was ended", key)
+		}
+	case <-time.After(patience):
+		w.dump()
+		t.Error("nobody tells the session that the group does not know it any more")
+	}
 }
 
 // dump shows what everybody believes.

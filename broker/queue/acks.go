@@ -167,6 +167,9 @@ func (s *Set) applyDown(d *Down) {
 	s.recent = nil
 	s.end(all, cause, nil)
 	s.answer(d.Request, Done, 0)
+	if d.Lost && d.First == 0 && d.Last == Everything {
+		s.emit(Effect{Kind: Buried, Number: d.Node})
+	}
 }
 
 // applyLeave ends what a session has on one channel.

@@ -38,6 +38,8 @@ const (
 	// Resumed: what comes for Consumer from now on is whole again, from Number on. Ready are the bytes that are said again
 	// or may still go to it.
 	Resumed
+	// Buried: the sessions of the node Number were ended, all there were.
+	Buried
 	// Active: Consumer became (Count 1) or ceased to be (Count 0) the single active one.
 	Active
 )
