@@ -58,6 +58,7 @@ type Registry struct {
 	pairs     map[string]meta.KV
 	listeners []func(*View)
 	view      *View
+	stale     chan struct{} // closed when there is another view
 }
 
 // Keys.
@@ -73,7 +74,7 @@ const maxNode = 1<<32 - 1
 
 // Open reads the cluster and follows it.
 func Open(ctx context.Context, store meta.Store) (*Registry, error) {
-	r := &Registry{store: store, pairs: map[string]meta.KV{}}
+	r := &Registry{store: store, pairs: map[string]meta.KV{}, stale: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pairs, _, err := store.Load(ctx, r.changed)
@@ -103,6 +104,8 @@ func (r *Registry) changed(e meta.Event) {
 		return // somebody has written what nobody can read: the view stays
 	}
 	r.view = view
+	close(r.stale)
+	r.stale = make(chan struct{})
 	for _, f := range r.listeners {
 		f(view)
 	}
@@ -158,6 +161,13 @@ func (r *Registry) View() *View {
 	return r.view
 }
 
+// next gives the cluster as of now, and what tells that it has changed.
+func (r *Registry) next() (v *View, changed chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.view, r.stale
+}
+
 // Listen has f called with every View from now on, one at a time, and with the one of now first. f must not wait for the
 // Registry.
 func (r *Registry) Listen(f func(*View)) {
@@ -167,10 +177,11 @@ func (r *Registry) Listen(f func(*View)) {
 	f(r.view)
 }
 
-// Join makes a node one of the cluster, and gives it with its number. A UUID that belongs to it keeps its number.
+// Join makes a node one of the cluster, and gives it with its number. A UUID that belongs to it keeps its number. A node that
+// had the same name before, with another UUID, has lost its directory and is forgotten; while it lives it is waited for.
 func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 	for {
-		v := r.View()
+		v, changed := r.next()
 		n.ID = v.numberFor(n.UUID)
 		if n.ID > maxNode {
 			return n, fmt.Errorf("node number %d is too high", n.ID)
@@ -184,10 +195,45 @@ func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 			Guards: []meta.Guard{{Key: key, Revision: v.revisions[key]}, {Key: nameKey(n.ID), Revision: v.revisions[nameKey(n.ID)]}},
 			Ops:    []meta.Op{{Key: key, Value: value}, {Key: nameKey(n.ID), Value: []byte(n.UUID)}},
 		}
+		if old, ok := v.namesake(n); ok {
+			if v.Alive[old.ID] {
+				select {
+				case <-changed:
+					continue
+				case <-ctx.Done():
+					return n, fmt.Errorf("another node called %s lives: %w", n.Name, ctx.Err())
+				}
+			}
+			if group, only := v.only(old.ID); only {
+				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory", group, n.Name)
+			}
+			t.Guards = append(t.Guards, meta.Guard{Key: knownPrefix + old.UUID, Revision: v.revisions[knownPrefix+old.UUID]})
+			t.Ops = append(t.Ops, meta.Op{Key: knownPrefix + old.UUID, Delete: true})
+		}
 		if _, err = r.store.Commit(ctx, t, nil); !errors.Is(err, meta.ErrConflict) {
 			return n, err
 		}
 	}
+}
+
+// namesake gives another node with the same name.
+func (v *View) namesake(n Node) (Node, bool) {
+	for _, other := range v.Nodes {
+		if n.Name != "" && other.Name == n.Name && other.UUID != n.UUID {
+			return other, true
+		}
+	}
+	return Node{}, false
+}
+
+// only gives a group that nobody else holds.
+func (v *View) only(node uint64) (group uint64, ok bool) {
+	for id, g := range v.Groups {
+		if slices.Equal(g.Members, []uint64{node}) {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 func nameKey(id uint64) string { return "name/" + strconv.FormatUint(id, 10) }

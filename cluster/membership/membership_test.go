@@ -3,8 +3,10 @@ package membership
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/store/meta"
 )
@@ -90,5 +92,36 @@ func TestViews(t *testing.T) {
 	}
 	if err := r.Place(context.Background(), old, map[uint64]Group{1: {}}); !errors.Is(err, meta.ErrConflict) {
 		t.Errorf("decided on what has changed: %v", err)
+	}
+}
+
+// TestANodeThatLostItsDirectory takes the place of the one that had its name, once that is not alive any more, and if others
+// have what it held.
+func TestANodeThatLostItsDirectory(t *testing.T) {
+	store := meta.NewMemory(nil, 0)
+	r := open(t, store)
+	ctx := context.Background()
+	old, err := r.Join(ctx, Node{UUID: "a", Name: "n1"})
+	must(t, err)
+	must(t, r.Live(ctx, old))
+	soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if n, err := r.Join(soon, Node{UUID: "b", Name: "n1"}); err == nil {
+		t.Errorf("two nodes called n1 live: %+v", n)
+	}
+	joined := make(chan error, 1)
+	go func() {
+		_, err := r.Join(ctx, Node{UUID: "b", Name: "n1"})
+		joined <- err
+	}()
+	_, err = store.Commit(ctx, meta.Txn{Ops: []meta.Op{{Key: "alive/1", Delete: true}}}, nil) // as when its lease ends
+	must(t, err)
+	must(t, <-joined)
+	if v := r.View(); len(v.Nodes) != 1 || v.Nodes[2].UUID != "b" {
+		t.Errorf("%+v", v.Nodes)
+	}
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{2}}}))
+	if _, err := r.Join(ctx, Node{UUID: "c", Name: "n1"}); err == nil || !strings.Contains(err.Error(), "group 1") {
+		t.Errorf("a group that only it held: %v", err)
 	}
 }
