@@ -27,6 +27,8 @@ type Config struct {
 	Listen string
 	// Listeners are the addresses for AMQP connections with TLS and the PROXY protocol, in place of Listen.
 	Listeners []listen.Spec
+	// NoClients: there is no address for AMQP connections, whatever Listen and Listeners say.
+	NoClients bool
 	// Management are the addresses for the HTTP API. Default: none.
 	Management []listen.Spec
 	// ManagementPrefix stands before all paths of the HTTP API, on these addresses. Default: none.
@@ -165,7 +167,9 @@ func setIfZero[T comparable](field *T, value T) {
 
 func (c *Config) setDefaults() {
 	setIfZero(&c.Listen, "127.0.0.1:5672")
-	if len(c.Listeners) == 0 {
+	if c.NoClients {
+		c.Listeners = nil
+	} else if len(c.Listeners) == 0 {
 		c.Listeners = []listen.Spec{{Address: c.Listen}}
 	}
 	setIfZero(&c.Node, 1)

@@ -48,6 +48,7 @@ func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, 
 		s.closeAll = append(s.closeAll, inBackground(signing.run))
 	}
 	node.Configure(config)
+	config.NoClients = s.values.Text("role") == "backend"
 	s.logger.Info().Uint64("node", node.Self.ID).Str("address", node.Self.Address).Msg("joined the cluster")
 	s.cluster = node
 	return nil
@@ -72,7 +73,7 @@ func inBackground(f func(context.Context)) func() error {
 // for a node whose certificate is not Warren's to renew.
 func clusterOptions(v *settings.Values, dir string) (o clustered.Options, own *authority.Identity, err error) {
 	o = clustered.Options{
-		Dir: dir, Name: v.Text("node_name"), Zone: v.Text("zone"), Listen: v.Address("cluster_listen"), Advertise: v.Text("cluster_address"),
+		Dir: dir, Name: v.Text("node_name"), Zone: v.Text("zone"), Frontend: v.Text("role") == "frontend", Listen: v.Address("cluster_listen"), Advertise: v.Text("cluster_address"),
 		Endpoints: strings.Fields(strings.ReplaceAll(v.Text("etcd_endpoints"), ",", " ")), Prefix: v.Text("etcd_prefix"), Lease: v.Duration("cluster_lease"),
 		EtcdUser: v.Text("etcd_user"), EtcdPassword: v.Text("etcd_password"),
 	}

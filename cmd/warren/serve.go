@@ -297,22 +297,20 @@ func (s *server) openStore(ctx context.Context, dir string, memory uint64, confi
 		Fatal: config.Fatal, Log: func(format string, args ...any) { s.logger.Error().Msgf("store: "+format, args...) },
 	}
 	sizeStore(memory, &options)
-	opened, err := store.Open(dir, options)
-	if err != nil {
-		return err
-	}
-	s.store = opened
-	s.closeAll = append(s.closeAll, opened.Close)
-	metadata, err := metadb.Open(ctx, opened)
-	if err != nil {
-		return err
-	}
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	if config.FirstSession, err = opened.BeginLife(broker.SessionsOf(config.Clock()), lifeSessions); err != nil {
+	metadata, err := s.openData(ctx, dir, &options, config)
+	if errors.Is(err, store.ErrDamaged) && s.values.Text("cluster_listen") != "" && clustered.Known(dir) {
+		if err = s.beginAnew(dir, err); err == nil {
+			metadata, err = s.openData(ctx, dir, &options, config)
+		}
+	}
+	if err != nil {
 		return err
 	}
+	opened := s.store
+	s.closeAll = append(s.closeAll, opened.Close)
 	logs := raftlog.Options{
 		Node: config.Node, Store: opened, Clock: config.Clock, Fatal: config.Fatal, Logger: s.journal.Area("ra"),
 	}
@@ -329,6 +327,31 @@ func (s *server) openStore(ctx context.Context, dir string, memory uint64, confi
 	s.closeAll = append(s.closeAll, host.Close)
 	config.Meta, config.Log = metadata, host
 	config.Storage = func() metrics.Storage { return usage(opened, host) }
+	return nil
+}
+
+// openData opens the store, and what of it is this node's alone.
+func (s *server) openData(ctx context.Context, dir string, o *store.Options, config *broker.Config) (metadata *metadb.DB, err error) {
+	if s.store, err = store.Open(dir, *o); err != nil {
+		return nil, err
+	}
+	if metadata, err = metadb.Open(ctx, s.store); err == nil {
+		config.FirstSession, err = s.store.BeginLife(broker.SessionsOf(config.Clock()), lifeSessions)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	return metadata, nil
+}
+
+// beginAnew sets aside what a node of a cluster can no longer read: the others have it. A node that has lost what it promised
+// must not be the one that it was, so its identity goes too.
+func (s *server) beginAnew(dir string, damage error) error {
+	to, err := store.SetAside(dir)
+	if err != nil {
+		return errors.Join(damage, err)
+	}
+	s.logger.Error().Err(damage).Str("moved_to", to).Msg("the data directory is damaged: this node begins anew, and the others send it what it held")
 	return nil
 }
 

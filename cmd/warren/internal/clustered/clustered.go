@@ -34,6 +34,7 @@ type Options struct {
 	Dir       string   // data directory
 	Name      string   // of the node
 	Zone      string   // what may fail together
+	Frontend  bool     // it holds no groups
 	Listen    string   // for other nodes
 	Advertise string   // where other nodes reach it. Default: where it listens
 	Endpoints []string // of etcd
@@ -102,7 +103,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.Advertise = l.Addr().String()
 	}
 	n.Self, err = n.registry.Join(ctx, membership.Node{
-		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: true, Life: n.Life,
+		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: !n.Frontend, Life: n.Life,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())

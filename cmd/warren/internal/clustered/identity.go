@@ -12,10 +12,18 @@ import (
 	"github.com/warrenmq/warren/cluster/authority"
 )
 
+const identityFile = "node-id"
+
+// Known tells whether the data directory has been a node's of a cluster.
+func Known(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, identityFile))
+	return err == nil
+}
+
 // identity is what the data directory was born with. It is on the disk before anybody hears of it: a node that forgot who
 // it is would be another one.
 func identity(dir string) (string, error) {
-	file := filepath.Join(dir, "node-id")
+	file := filepath.Join(dir, identityFile)
 	data, err := os.ReadFile(file) //nolint:gosec // the operator names the directory
 	if err == nil {
 		id, err := uuid.Parse(strings.TrimSpace(string(data)))
