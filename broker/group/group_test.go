@@ -375,6 +375,24 @@ func TestDeliveriesFindTheirBytes(t *testing.T) {
 	w.want("answer to 1", fmt.Sprintf("%v 1 of now to 200", queue.Deliver))
 }
 
+// TestEntriesHaveGaps: those that change the members of the group are not among what is applied.
+func TestEntriesHaveGaps(t *testing.T) {
+	var entries []oplog.Entry
+	there := map[uint64]bool{}
+	for _, index := range []uint64{5, 6, 8, 9, 13, 14} {
+		entries = append(entries, oplog.Entry{Index: index, Data: fmt.Append(nil, index)})
+		there[index] = true
+	}
+	for index := uint64(3); index < 17; index++ {
+		if data, ok := dataOf(entries, index); ok != there[index] || ok && string(data) != fmt.Sprint(index) {
+			t.Errorf("entry %d: %q %v", index, data, ok)
+		}
+	}
+	if _, ok := dataOf(nil, 1); ok {
+		t.Error("an entry of none")
+	}
+}
+
 // TestTimeComesFromTheClock: a queue's wish to be woken becomes a tick.
 func TestTimeComesFromTheClock(t *testing.T) {
 	w := newWorld(t)

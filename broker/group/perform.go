@@ -35,11 +35,22 @@ func (g *Group) perform(entries []oplog.Entry) {
 // near gives the records that an effect names, if they are in memory.
 func (g *Group) near(e *queue.Effect, entries []oplog.Entry) ([]byte, bool) {
 	at := records(e)
-	if n := len(entries); n > 0 && e.Index >= entries[0].Index && e.Index <= entries[n-1].Index {
-		data := entries[e.Index-entries[0].Index].Data
+	if data, ok := dataOf(entries, e.Index); ok {
 		return data[at.Offset : at.Offset+at.Length : at.Offset+at.Length], true
 	}
 	return g.log.Near(at)
+}
+
+// dataOf finds an entry. Its place is that of its index, or before: entries that change the members are not among them.
+func dataOf(entries []oplog.Entry, index uint64) ([]byte, bool) {
+	if len(entries) == 0 || index < entries[0].Index || index > entries[len(entries)-1].Index {
+		return nil, false
+	}
+	at := min(index-entries[0].Index, uint64(len(entries)-1))
+	for entries[at].Index > index {
+		at--
+	}
+	return entries[at].Data, entries[at].Index == index
 }
 
 // records is where the records lie that an effect names.

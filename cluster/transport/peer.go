@@ -35,7 +35,7 @@ const retryPause = 20 * time.Millisecond
 func newPeer(t *Transport, node uint64, address string) *peer {
 	p := &peer{transport: t, node: node, address: address}
 	p.ctx, p.stop = context.WithCancel(metadata.NewOutgoingContext(t.ctx, metadata.Pairs(
-		headerNode, strconv.FormatUint(t.Node, 10), headerCluster, t.Cluster,
+		headerNode, strconv.FormatUint(t.Node, 10), headerCluster, t.Cluster, headerTo, strconv.FormatUint(node, 10),
 	)))
 	for i := range p.lanes {
 		p.lanes[i].init()
@@ -73,6 +73,7 @@ const (
 	headerNode    = "warren-node"
 	headerCluster = "warren-cluster"
 	headerLane    = "warren-lane"
+	headerTo      = "warren-to" // the node that is meant: another may have its address by now
 )
 
 // run keeps a lane open until the peer is closed.

@@ -27,6 +27,9 @@ func (t *Transport) whose(stream grpc.ServerStream) (node uint64, lane Lane, err
 	if cluster := get(headerCluster); cluster != t.Cluster {
 		return 0, 0, status.Errorf(codes.FailedPrecondition, "this node is of cluster %q, not of %q", t.Cluster, cluster)
 	}
+	if to := get(headerTo); to != strconv.FormatUint(t.Node, 10) {
+		return 0, 0, status.Errorf(codes.FailedPrecondition, "this is node %d, not %s", t.Node, to)
+	}
 	if node, err = strconv.ParseUint(get(headerNode), 10, 64); err != nil {
 		return 0, 0, status.Error(codes.InvalidArgument, "the stream does not say which node it is of")
 	}

@@ -137,13 +137,15 @@ func (t *Transport) Peer(node uint64, address string) {
 	}
 }
 
-// Forget ends the connections to a node.
-func (t *Transport) Forget(node uint64) {
+// Keep ends the connections to nodes other than these.
+func (t *Transport) Keep(nodes func(node uint64) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.peers[node]; p != nil {
-		p.close()
-		delete(t.peers, node)
+	for node, p := range t.peers {
+		if !nodes(node) {
+			p.close()
+			delete(t.peers, node)
+		}
 	}
 }
 

@@ -171,7 +171,7 @@ func TestAPeerThatEndsIsLostAtOnce(t *testing.T) {
 	if got := b.wait("received", Calls); string(got.data) != "again" {
 		t.Errorf("%q", got.data)
 	}
-	a.Forget(2)
+	a.Keep(func(node uint64) bool { return node != 2 })
 	a.wait("lost", Calls)
 }
 
@@ -180,6 +180,19 @@ func TestNodesOfOtherClustersAreNotHeard(t *testing.T) {
 	a.Peer(2, b.address)
 	err := a.Transport.Stream(2, func(w io.Writer) error { _, err := w.Write([]byte("x")); return err })
 	if err == nil || !strings.Contains(err.Error(), `of cluster "other", not of "one"`) {
+		t.Errorf("%v", err)
+	}
+	if err := a.Send(2, Raft, []byte("x")); !errors.Is(err, ErrDropped) {
+		t.Errorf("a message: %v", err)
+	}
+}
+
+// TestAnotherNodeAtTheAddress is not taken for the one that is meant: that one lost its directory, and this one took its place.
+func TestAnotherNodeAtTheAddress(t *testing.T) {
+	a, b := newNode(t, 1, "c", "127.0.0.1:0"), newNode(t, 3, "c", "127.0.0.1:0")
+	a.Peer(2, b.address)
+	err := a.Transport.Stream(2, func(w io.Writer) error { _, err := w.Write([]byte("x")); return err })
+	if err == nil || !strings.Contains(err.Error(), "this is node 3, not 2") {
 		t.Errorf("%v", err)
 	}
 	if err := a.Send(2, Raft, []byte("x")); !errors.Is(err, ErrDropped) {

@@ -158,6 +158,10 @@ func (n *Node) meet(v *membership.View) {
 			n.network.Peer(id, node.Address)
 		}
 	}
+	n.network.Keep(func(node uint64) bool {
+		_, belongs := v.Nodes[node]
+		return belongs
+	})
 	if b := n.broker.Load(); b != nil {
 		b.Alive(v.Lives)
 	}
