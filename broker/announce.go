@@ -52,6 +52,9 @@ func (b *Broker) announcing(ctx context.Context) error {
 
 // tellAlarm says that an alarm was raised or cleared.
 func (b *Broker) tellAlarm(alarm limits.Kind, set bool) {
+	if b.groups.links != nil {
+		b.groups.links.TellAlarms()
+	}
 	name := "alarm.cleared"
 	if set {
 		name = "alarm.set"

@@ -1,12 +1,15 @@
 package broker
 
 import (
+	"context"
 	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/link"
+	"github.com/warrenmq/warren/broker/management"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/store/oplog"
@@ -26,12 +29,43 @@ type Cluster struct {
 	FirstSession uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
 	Leader func(group uint64) uint64
+	// Aside carries questions and answers beside Peers, so that nothing waits behind them; they go to Broker.Receive too.
+	Aside link.Peers
+	// Nodes is what the API is told of the cluster. The broker itself adds how it asks, and who leads.
+	Nodes management.Cluster
 }
 
 // Placement is where a group is.
 type Placement struct {
 	Members []uint64 // the nodes that are to hold it
 	First   []uint64 // those it began with
+}
+
+// nodes is the cluster as the API sees it.
+func (b *Broker) nodes() *management.Cluster {
+	links := b.groups.links
+	if links == nil {
+		return management.Alone(b.config.NodeName, b.config.Node)
+	}
+	nodes := b.config.Cluster.Nodes
+	nodes.Self, nodes.Ask, nodes.Members = b.config.Node, links.AskNode, b.groups.membersOf
+	nodes.Leader = func(id uint64) uint64 {
+		if id >= transientBase {
+			return b.groups.membersOf(id)[0]
+		}
+		return links.LeaderOf(id)
+	}
+	return &nodes
+}
+
+// questionTime is how long a question of another node is looked at.
+const questionTime = 10 * time.Second
+
+// question lets the API answer what that of another node asks.
+func (b *Broker) question(asked []byte) (said []byte, ok bool) {
+	ctx, cancel := context.WithTimeout(b.running, questionTime)
+	defer cancel()
+	return b.management.Answer(ctx, asked)
 }
 
 // layout is where all groups are. It is not changed.
@@ -90,6 +124,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
 		Leader: leader, Replied: b.replied, Answer: answerCounts, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
+		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
 		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links
@@ -108,6 +143,7 @@ func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
 // groups that are led here goes back.
 func (b *Broker) Alive(nodes map[uint64]uint64) {
 	b.groups.alive.Store(&nodes)
+	b.alarms.Keep(func(node uint64) bool { _, lives := nodes[node]; return lives })
 	for _, g := range b.groups.list() {
 		b.groups.bury(g)
 	}

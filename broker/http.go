@@ -19,7 +19,7 @@ func (b *Broker) makeHTTP() {
 	c := &b.config
 	b.management = management.New(management.Options{
 		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms, PathPrefix: c.ManagementPrefix, Audit: b.config.Audit,
-		Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Limits: b.limits, Logger: c.area("default"), Clock: c.Clock,
+		Nodes: b.nodes(), Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Limits: b.limits, Logger: c.area("default"), Clock: c.Clock,
 		Identity: management.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
 			DataDir: c.DataDir, DefaultQueueType: c.DefaultQueueType,
@@ -43,7 +43,7 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 		}
 		c.Logger.Info().Msgf("started %s listener on %s", kind, l.Addr())
 	}
-	if len(b.webs) > 0 {
+	if len(b.webs) > 0 || b.groups.links != nil { // other nodes ask too
 		b.sessions.Go(func() { b.management.Sample(b.running) })
 	}
 	b.serveHTTP(b.webs, "the management API", b.management.Serve)

@@ -6,6 +6,8 @@
 package limits
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,13 +35,14 @@ type Alarms struct {
 
 	mu      sync.Mutex
 	raised  [kinds]bool
-	cleared chan struct{} // closed when the last alarm is cleared
+	others  map[uint64][kinds]bool // alarms of other nodes
+	cleared chan struct{}          // closed when the last alarm is cleared
 }
 
-// Active tells whether any alarm is raised.
+// Active tells whether any alarm is raised, here or on another node.
 func (a *Alarms) Active() bool { return a.active.Load() }
 
-// Raised tells whether one alarm is raised.
+// Raised tells whether one alarm is raised here.
 func (a *Alarms) Raised(k Kind) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -62,7 +65,14 @@ func (a *Alarms) set(k Kind, on bool) (changed bool) {
 		return false
 	}
 	a.raised[k] = on
-	any := a.raised[Memory] || a.raised[Disk]
+	a.judge()
+	return true
+}
+
+// judge makes known whether an alarm is raised anywhere. The lock is held.
+func (a *Alarms) judge() {
+	low := a.low()
+	any := low != [kinds]bool{}
 	switch {
 	case any && a.cleared == nil:
 		a.cleared = make(chan struct{})
@@ -71,7 +81,69 @@ func (a *Alarms) set(k Kind, on bool) (changed bool) {
 		a.cleared = nil
 	}
 	a.active.Store(any)
-	return true
+}
+
+// low is what runs low on any node. The lock is held.
+func (a *Alarms) low() [kinds]bool {
+	low := a.raised
+	for _, other := range a.others {
+		for k := range kinds {
+			low[k] = low[k] || other[k]
+		}
+	}
+	return low
+}
+
+// Bits are the alarms that are raised here, a bit for each: what other nodes are told.
+func (a *Alarms) Bits() (bits byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k := range kinds {
+		if a.raised[k] {
+			bits |= 1 << k
+		}
+	}
+	return bits
+}
+
+// Other takes the Bits of another node: they hold publishers back here too, as RabbitMQ has it.
+func (a *Alarms) Other(node uint64, bits byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var raised [kinds]bool
+	for k := range kinds {
+		raised[k] = bits&(1<<k) != 0
+	}
+	if a.others == nil {
+		a.others = map[uint64][kinds]bool{}
+	}
+	a.others[node] = raised
+	if raised == [kinds]bool{} {
+		delete(a.others, node)
+	}
+	a.judge()
+}
+
+// Keep forgets the alarms of nodes that are gone.
+func (a *Alarms) Keep(lives func(node uint64) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.others, func(node uint64, _ [kinds]bool) bool { return !lives(node) })
+	a.judge()
+}
+
+// Others calls f with every alarm of another node.
+func (a *Alarms) Others(f func(node uint64, k Kind)) {
+	a.mu.Lock()
+	others := maps.Clone(a.others)
+	a.mu.Unlock()
+	for _, node := range slices.Sorted(maps.Keys(others)) {
+		for k := range kinds {
+			if others[node][k] {
+				f(node, k)
+			}
+		}
+	}
 }
 
 // Cleared gives a channel that is closed once no alarm is raised, and the reason in RabbitMQ's words; nil if none is.
@@ -81,11 +153,11 @@ func (a *Alarms) Cleared() (cleared <-chan struct{}, reason string) {
 	if a.cleared == nil {
 		return nil, ""
 	}
-	var low []string
-	for k := range kinds {
-		if a.raised[k] {
-			low = append(low, k.String())
+	var words []string
+	for k, low := range a.low() {
+		if low {
+			words = append(words, Kind(k).String())
 		}
 	}
-	return a.cleared, "low on " + strings.Join(low, " & ")
+	return a.cleared, "low on " + strings.Join(words, " & ")
 }

@@ -19,7 +19,13 @@ const askTime = 5 * time.Second
 type questions struct {
 	mu   sync.Mutex // guards what follows
 	last uint64
-	open map[uint64]chan answer
+	open map[uint64]asked
+}
+
+// asked is a question that is open.
+type asked struct {
+	node uint64 // the node that was asked, where an answer can only come from it; or else 0
+	said chan answer
 }
 
 // answer is what somebody said; ok is false if he does not lead.
@@ -28,25 +34,37 @@ type answer struct {
 	ok   bool
 }
 
-func (q *questions) begin() (number uint64, said chan answer) {
+func (q *questions) begin(node uint64) (number uint64, said chan answer) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.open == nil {
-		q.open = map[uint64]chan answer{}
+		q.open = map[uint64]asked{}
 	}
 	q.last++
 	said = make(chan answer, 1)
-	q.open[q.last] = said
+	q.open[q.last] = asked{node, said}
 	return q.last, said
 }
 
 func (q *questions) end(number uint64, a *answer) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if said := q.open[number]; said != nil && a != nil {
-		said <- *a
+	if open, is := q.open[number]; is && a != nil {
+		open.said <- *a
 	}
 	delete(q.open, number)
+}
+
+// lost ends what was asked of a node.
+func (q *questions) lost(node uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for number, open := range q.open {
+		if open.node == node {
+			open.said <- answer{}
+			delete(q.open, number)
+		}
+	}
 }
 
 // Ask asks the leader of a group. done is called once, from another goroutine; the error is ErrNoLeader, or oplog.ErrClosed.
@@ -86,7 +104,7 @@ func (l *Links) askOnce(id uint64, turn int, question []byte, over *time.Timer) 
 	if to == 0 {
 		return nil, false
 	}
-	number, answers := l.questions.begin()
+	number, answers := l.questions.begin(0)
 	defer l.questions.end(number, nil)
 	if to == l.Node {
 		l.reply(id, question, func(data []byte, ok bool) { l.questions.end(number, &answer{data, ok}) })

@@ -13,6 +13,7 @@ package link
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -47,6 +48,15 @@ type Env struct {
 	Revision, Newest func() int64
 	// Answer says something about a group that is led here to who asked; ok is false if it no longer is.
 	Answer func(g *group.Group, question []byte, done func(said []byte, ok bool))
+	// Aside carries questions to nodes, and the answers, so that nothing waits behind them. What it carries comes in order
+	// with nothing else, and goes to Receive too.
+	Aside Peers
+	// Question answers what another node asks of this one; ok is false if it cannot. It runs on a goroutine of its own, and
+	// may take its time.
+	Question func(question []byte) (said []byte, ok bool)
+	// Alarmed takes which alarms are raised on another node, Alarms gives those of this one.
+	Alarmed func(node uint64, alarms byte)
+	Alarms  func() byte
 	// Replied takes a direct reply for a channel of this node, by the name that was made up for it.
 	Replied func(name, props, body []byte)
 	// Ended tells that the groups no longer know a session of this node.
@@ -61,6 +71,8 @@ type Links struct {
 	Env
 	guests    guests
 	questions questions
+	looking   atomic.Int32 // how many questions of other nodes are looked at
+	telling   sync.Mutex   // of tellAlarms
 	ended     chan struct{}
 
 	mu     sync.Mutex // guards what follows
@@ -161,6 +173,7 @@ func (l *Links) Gone(key queue.SessionKey) {
 
 // Lost tells that what was sent to or by a node may be missing from its end on.
 func (l *Links) Lost(node uint64) {
+	l.questions.lost(node)
 	l.guests.lost(node)
 	for _, r := range l.all() {
 		r.lost(node)
@@ -174,6 +187,19 @@ func (l *Links) Buried(id, node uint64) { l.guests.dismiss(visit{id, node}) }
 func (l *Links) Found(node uint64) {
 	if err := l.Peers.Send(node, []byte{kindAgain}); err != nil {
 		l.Logger.Debug().Err(err).Uint64("node", node).Msg("not sent")
+	}
+	l.tellAlarms([]uint64{node})
+}
+
+// TellAlarms tells the other nodes which alarms are raised here. Who does not hear of it is told when it is found.
+func (l *Links) TellAlarms() { l.tellAlarms(l.Nodes()) }
+
+func (l *Links) tellAlarms(nodes []uint64) {
+	l.telling.Lock() // what is told last must be what is known last
+	defer l.telling.Unlock()
+	alarms := l.Alarms()
+	for _, node := range nodes {
+		_ = l.Peers.Send(node, []byte{kindAlarms, alarms})
 	}
 }
 

@@ -39,6 +39,8 @@ type world struct {
 	links   map[uint64]*Links
 	groups  map[uint64]*group.Group
 	ended   func(queue.SessionKey)
+	alarmed chan [2]uint64 // who has told of which alarms
+	answer  func(question []byte) ([]byte, bool)
 }
 
 type anybody struct{}
@@ -57,8 +59,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, log: newEnsemble(t), network: newNetwork(), inboxes: map[uint64]*group.Inboxes{}, links: map[uint64]*Links{},
-		groups: map[uint64]*group.Group{},
-		ended:  func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
+		groups: map[uint64]*group.Group{}, alarmed: make(chan [2]uint64, 64),
+		ended: func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
 	}
 	var err error
 	w.editor, err = topology.Open(context.Background(), meta.NewMemory(nil, 0), topology.Options{
@@ -80,6 +82,10 @@ func newWorld(t *testing.T) *world {
 			Newest:   func() int64 { return w.editor.Catalog().Newest },
 			Leads:    func(*group.Group, bool) {},
 			Ended:    func(key queue.SessionKey) { w.ended(key) },
+			Alarms:   func() byte { return byte(node) },
+			Alarmed:  func(from uint64, alarms byte) { w.alarmed <- [2]uint64{from, uint64(alarms)} },
+			Aside:    port{w.network, node},
+			Question: func(question []byte) ([]byte, bool) { return w.answer(question) },
 			Logger:   zerolog.Nop(),
 		})
 		w.network.links[node] = w.links[node]

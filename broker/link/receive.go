@@ -70,6 +70,12 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		return l.called(from, r)
 	case kindAnswer:
 		return l.toldAnswer(r)
+	case kindQuestion:
+		return l.questioned(from, r)
+	case kindAlarms:
+		if alarms := r.byte(); !r.bad {
+			l.Alarmed(from, alarms)
+		}
 	case kindAttached, kindRefused:
 		return l.answered(from, kind, r)
 	default:

@@ -22,7 +22,9 @@ import (
 //	reply     the name that waits for it, properties, body
 //	again     nothing: something sent before may be missing
 //	call      number, group, what is asked
-//	answer    number, 1 or 0 if it does not lead, what is answered
+//	answer    number, 1 or 0 if it does not lead or cannot, what is answered
+//	question  number, what is asked of the node itself; the answer is an answer
+//	alarms    a bit for each alarm that is raised on the sender
 const (
 	kindAttach byte = iota + 1
 	kindResume
@@ -36,6 +38,8 @@ const (
 	kindReply
 	kindCall
 	kindAnswer
+	kindQuestion
+	kindAlarms
 )
 
 var errMessage = errors.New("link: not a message between nodes")

@@ -76,6 +76,7 @@ var (
 	errHidden    = missing("Not Found")
 	errNoVHost   = missing("vhost_not_found")
 	errRefused   = unauthorised("Access refused.")
+	errSilent    = &failure{status: http.StatusServiceUnavailable, kind: "unavailable", reason: "a node of the cluster does not answer"}
 	errInternal  = &failure{status: http.StatusInternalServerError, kind: "internal_server_error", reason: "Internal Server Error"}
 	errTooLarge  = &failure{status: http.StatusRequestEntityTooLarge, kind: "payload_too_large", reason: "the request's body is too large"}
 	errIrregular = badRequest("not_json")

@@ -2,7 +2,6 @@ package management
 
 import (
 	"crypto/tls"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
-	"github.com/warrenmq/warren/protocol"
 )
 
 func connectionRoutes() []route {
@@ -27,70 +25,34 @@ func connectionRoutes() []route {
 	}
 }
 
-// open gives the connections that the user may see and the path is about, by name. Who does not monitor sees its own.
-func (q *request) open() []*session.Session {
-	vhost, inVHost := q.values["vhost"]
-	user, ofUser := q.values["user"]
-	type named struct {
-		name string
-		*session.Session
+// connection finds the connection of the path, on any node. Who does not monitor finds its own.
+func (q *request) connection() (spot, error) {
+	found := q.gather(sessionsAsked{Name: q.values["name"]})
+	if len(found) == 0 {
+		return spot{}, errNotFound
 	}
-	var found []named
-	q.server.Registry.Each(func(c *session.Session) {
-		i := c.Info()
-		if inVHost && i.VHost != vhost || ofUser && i.User != user || !q.monitors() && i.User != q.principal.Name() {
-			return
-		}
-		found = append(found, named{i.Name, c})
-	})
-	slices.SortFunc(found, func(a, b named) int { return strings.Compare(a.name, b.name) })
-	list := make([]*session.Session, len(found))
-	for i := range found {
-		list[i] = found[i].Session
+	if !q.monitors() && !q.owns(q.values["name"]) {
+		return spot{}, errObject
 	}
-	return list
+	return found[0], nil
 }
 
-// connection finds the connection of the path.
-func (q *request) connection() (*session.Session, error) {
-	var found *session.Session
-	q.server.Registry.Each(func(c *session.Session) {
-		if c.Name() == q.values["name"] {
-			found = c
-		}
-	})
-	switch {
-	case found == nil:
-		return nil, errNotFound
-	case !q.monitors() && found.Info().User != q.principal.Name():
-		return nil, errObject
-	}
-	return found, nil
+// owns tells whether a connection is the user's own.
+func (q *request) owns(name string) bool {
+	own := q.principal.Name()
+	return len(q.gather(sessionsAsked{Name: name, User: &own})) > 0
 }
 
 func (q *request) listConnections() (answer, error) {
-	open := q.open()
-	l := &list{names: make([]string, len(open)), paged: true}
-	for i, c := range open {
-		l.names[i] = c.Name()
-	}
-	a := q.ages()
-	l.show = func(indexes []int) []object {
-		out := make([]object, len(indexes))
-		for i, at := range indexes {
-			out[i] = q.server.connectionObject(open[at], a)
-		}
-		return out
-	}
-	return ok(l)
+	return ok(q.placeList(q.gather(q.conditions())))
 }
 
 func (q *request) getConnection() (answer, error) {
-	c, err := q.connection()
+	p, err := q.connection()
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(q.server.connectionObject(c, q.ages()))
+	return ok(q.placeObjects([]spot{p})[0])
 }
 
 func (s *Server) connectionObject(c *session.Session, a ages) object {
@@ -149,30 +111,37 @@ func garbage() object {
 // closedBy is what a client reads that was closed for no given reason.
 const closedBy = "Closed via management plugin"
 
-// end closes a connection in order.
-func (q *request) end(c *session.Session) {
-	reason := q.http.Header.Get("X-Reason")
-	if reason == "" {
-		reason = closedBy
+// end closes connections of a node in order.
+func (q *request) end(node uint64, of sessionsAsked) error {
+	asked := closeAsked{of, q.http.Header.Get("X-Reason")}
+	if node == q.server.Nodes.Self {
+		_, err := q.server.closeHere(q.context(), asked)
+		return err
 	}
-	c.Close(&protocol.Error{Code: protocol.CodeConnectionForced, Text: reason})
+	_, err := askClose.of(q.context(), q.server, node, asked)
+	return err
 }
 
 func (q *request) closeConnection() (answer, error) {
-	c, err := q.connection()
+	p, err := q.connection()
 	if err != nil {
 		return answer{}, err
 	}
-	if !q.administrates() && c.Info().User != q.principal.Name() {
+	if !q.administrates() && !q.owns(p.Name) {
 		return answer{}, errObject
 	}
-	q.end(c)
+	if err := q.end(p.node, sessionsAsked{Name: p.Name}); err != nil {
+		return answer{}, errSilent
+	}
 	return done()
 }
 
 func (q *request) closeConnections() (answer, error) {
-	for _, c := range q.open() {
-		q.end(c)
+	asked := q.conditions()
+	for _, node := range append(q.server.others(), q.server.Nodes.Self) {
+		if err := q.end(node, asked); err != nil {
+			return answer{}, errSilent
+		}
 	}
 	return done()
 }
@@ -200,30 +169,18 @@ func channelsOf(open []*session.Session) (all []channel) {
 	return all
 }
 
-func (q *request) channelList(channels []channel) *list {
-	l := &list{names: make([]string, len(channels)), paged: true}
-	for i := range channels {
-		l.names[i] = channelName(channels[i].of.Name, channels[i].info.Number)
-	}
-	a := q.ages()
-	l.show = func(indexes []int) []object {
-		out := make([]object, len(indexes))
-		for i, at := range indexes {
-			out[i] = q.server.channelObject(&channels[at], a)
-		}
-		return out
-	}
-	return l
+func (q *request) listChannels() (answer, error) {
+	asked := q.conditions()
+	asked.Channels = true
+	return ok(q.placeList(q.gather(asked)))
 }
 
-func (q *request) listChannels() (answer, error) { return ok(q.channelList(channelsOf(q.open()))) }
-
 func (q *request) listConnectionChannels() (answer, error) {
-	c, err := q.connection()
+	p, err := q.connection()
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(q.channelList(channelsOf([]*session.Session{c})))
+	return ok(q.placeList(q.gather(sessionsAsked{Name: p.Name, Channels: true})))
 }
 
 func (s *Server) channelObject(c *channel, a ages) object {
@@ -255,14 +212,14 @@ func (q *request) getChannel() (answer, error) {
 		return answer{}, errNotFound
 	}
 	q.values["name"] = connection
-	s, err := q.connection()
+	p, err := q.connection()
 	if err != nil {
 		return answer{}, err
 	}
-	for _, c := range channelsOf([]*session.Session{s}) {
-		if int(c.info.Number) == number {
-			o := q.server.channelObject(&c, q.ages())
-			o["consumer_details"] = q.consumersOn(&c)
+	for _, one := range q.gather(sessionsAsked{Name: p.Name, Channels: true}) {
+		if int(one.Channel) == number {
+			o := q.placeObjects([]spot{one})[0]
+			o["consumer_details"] = q.consumersOn(o)
 			o["publishes"], o["deliveries"] = []any{}, []any{}
 			return ok(o)
 		}
@@ -279,15 +236,15 @@ func cutChannel(name string) (connection string, number int, ok bool) {
 }
 
 // consumersOn describes the consumers of a channel.
-func (q *request) consumersOn(c *channel) []object {
+func (q *request) consumersOn(channel object) []object {
 	own := []object{}
-	v := q.catalog.VHost(c.of.VHost)
-	if v == nil || c.info.Consumers == 0 {
+	vhost, _ := channel["vhost"].(string)
+	v := q.catalog.VHost(vhost)
+	if count, _ := number(channel["consumer_count"]); v == nil || count == 0 {
 		return own
 	}
-	name := channelName(c.of.Name, c.info.Number)
-	for _, o := range q.server.consumersOf(q.context(), queuesIn([]*topology.VHost{v}), map[uint64]session.Info{c.of.ID: c.of}) {
-		if on, _ := o["channel_details"].(object); on["name"] == name {
+	for _, o := range q.server.consumersOf(q.context(), queuesIn([]*topology.VHost{v}), consumersAsked{VHosts: []string{vhost}}) {
+		if on, _ := o["channel_details"].(object); on["name"] == channel["name"] {
 			own = append(own, o)
 		}
 	}

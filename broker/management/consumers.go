@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/warrenmq/warren/broker/queue"
-	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
 )
@@ -21,19 +20,11 @@ func (q *request) listConsumers() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(listOf(q.server.consumersOf(q.context(), queuesIn(vhosts), q.server.sessions())))
-}
-
-// consumersOf describes the consumers of queues.
-func (s *Server) consumersOf(ctx context.Context, queues []*topology.Queue, sessions map[uint64]session.Info) []object {
-	found := s.consumers(ctx, queues)
-	all := []object{}
-	for _, q := range queues {
-		for i := range found[q.ID] {
-			all = append(all, s.consumerObject(q, &found[q.ID][i], sessions))
-		}
+	asked := consumersAsked{}
+	for _, v := range vhosts {
+		asked.VHosts = append(asked.VHosts, v.Name)
 	}
-	return all
+	return ok(listOf(q.server.consumersOf(q.context(), queuesIn(vhosts), asked)))
 }
 
 // consumers asks the groups for the consumers of queues.
@@ -64,7 +55,7 @@ func (s *Server) consumers(ctx context.Context, queues []*topology.Queue) map[ui
 	return all
 }
 
-func (s *Server) consumerObject(q *topology.Queue, c *queue.ConsumerInfo, sessions map[uint64]session.Info) object {
+func (s *Server) consumerObject(q *topology.Queue, c *queue.ConsumerInfo) object {
 	status := "up"
 	switch {
 	case c.Waiting:
@@ -81,19 +72,7 @@ func (s *Server) consumerObject(q *topology.Queue, c *queue.ConsumerInfo, sessio
 	if c.TimeoutMs > 0 {
 		o["consumer_timeout"] = c.TimeoutMs
 	}
-	if i, open := sessions[c.Key.Session.Session]; open {
-		o["channel_details"] = s.channelDetails(&i, c.Channel)
-	}
 	return o
-}
-
-// channelDetails names a channel.
-func (s *Server) channelDetails(i *session.Info, number uint16) object {
-	host, port := hostPort(i.Peer)
-	return object{
-		"name": channelName(i.Name, number), "number": number, "connection_name": i.Name, "peer_host": host,
-		"peer_port": port, "node": s.Node, "user": i.User,
-	}
 }
 
 func channelName(connection string, number uint16) string {

@@ -44,40 +44,52 @@ func (q *request) listExchanges() (answer, error) {
 	for i, x := range all {
 		l.names[i] = x.Name
 	}
-	a, bare := q.ages(), q.asked("disable_stats")
+	bare := q.asked("disable_stats")
 	l.show = func(indexes []int) []object {
 		shown := make([]*topology.Exchange, len(indexes))
 		for i, at := range indexes {
 			shown[i] = all[at]
 		}
-		return q.exchangeObjects(shown, a, bare)
+		return q.exchangeObjects(shown, bare)
 	}
 	return ok(l)
 }
 
 // exchangeObjects shows exchanges; those that delay messages with how many they hold.
-func (q *request) exchangeObjects(list []*topology.Exchange, a ages, bare bool) []object {
+func (q *request) exchangeObjects(list []*topology.Exchange, bare bool) []object {
 	var behind []*topology.Queue
 	for _, x := range list {
 		if x.Type == delayedType && x.Memory != nil {
 			behind = append(behind, x.Memory)
 		}
 	}
-	held := q.server.queueInfos(q.context(), behind)
+	held := q.delayed(behind)
 	out := make([]object, len(list))
 	for i, x := range list {
-		out[i] = q.server.exchangeObject(x, a, bare)
+		out[i] = exchangeObject(x)
 		if x.Type == delayedType && x.Memory != nil {
-			out[i]["messages_delayed"] = held[x.Memory.ID].Delayed
+			out[i][delayedField] = int64(held[x.Memory.ID])
 		}
 	}
+	if !bare {
+		q.addExchangeNumbers(out, list)
+	}
 	return out
+}
+
+// delayed gives how many messages the queues behind exchanges hold back.
+func (q *request) delayed(behind []*topology.Queue) map[uint64]float64 {
+	if len(behind) == 0 {
+		return nil
+	}
+	held, _ := q.server.count(q.context(), behind, delayedField, delayedMessages, false) // what is not known is shown as 0
+	return held
 }
 
 // delayedType is the type of exchanges that hold messages back.
 const delayedType = "x-delayed-message"
 
-func (s *Server) exchangeObject(x *topology.Exchange, a ages, bare bool) object {
+func exchangeObject(x *topology.Exchange) object {
 	o := object{
 		"name": x.Name, "vhost": x.VHost, "type": x.Type, "durable": x.Durable, "auto_delete": x.AutoDelete,
 		"internal": x.Internal, "arguments": tableObject(x.Table), "user_who_performed_action": x.User,
@@ -85,14 +97,15 @@ func (s *Server) exchangeObject(x *topology.Exchange, a ages, bare bool) object 
 	if x.Policy != nil {
 		o["policy"] = x.Policy.Name
 	}
-	if bare {
-		return o
-	}
-	if c := s.Registry.Board.Exchange(x.VHost, x.Name).Load(); c != (stats.Counts{}) {
-		v := s.sampler.exchanges.View([2]string{x.VHost, x.Name})
+	return o
+}
+
+// addExchangeStats adds what this node has counted of an exchange.
+func (s *Server) addExchangeStats(o object, vhost, name string, a ages) {
+	if c := s.Registry.Board.Exchange(vhost, name).Load(); c != (stats.Counts{}) {
+		v := s.sampler.exchanges.View([2]string{vhost, name})
 		o[messageStatsField] = messageStatsAt(c, v, -int(stats.PublishIn), a, exchanged)
 	}
-	return o
 }
 
 // exchange finds the exchange of the path.
@@ -110,7 +123,7 @@ func (q *request) getExchange() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o := q.exchangeObjects([]*topology.Exchange{x}, q.ages(), q.asked("disable_stats"))[0]
+	o := q.exchangeObjects([]*topology.Exchange{x}, q.asked("disable_stats"))[0]
 	o["incoming"], o["outgoing"] = []any{}, []any{}
 	return ok(o)
 }

@@ -17,7 +17,7 @@ func healthRoutes() []route {
 	fine := (*request).fine
 	return []route{
 		{"GET", "/health/checks/alarms", anyUser, (*request).checkAlarms, "No alarm is raised"},
-		{"GET", "/health/checks/local-alarms", anyUser, (*request).checkAlarms, "No alarm is raised on this node"},
+		{"GET", "/health/checks/local-alarms", anyUser, (*request).checkLocalAlarms, "No alarm is raised on this node"},
 		{"GET", "/health/checks/certificate-expiration/{within}/{unit}", anyUser, (*request).checkCertificates, "No certificate expires within a time"},
 		{"GET", "/health/checks/port-listener/{port}", anyUser, (*request).checkPort, "Something listens on a port"},
 		{"GET", "/health/checks/protocol-listener/{protocols}", anyUser, (*request).checkProtocols, "Something listens for each of the protocols"},
@@ -52,12 +52,23 @@ func failed(reason any, more object) *failure {
 	return &failure{status: http.StatusServiceUnavailable, body: o}
 }
 
-func (q *request) checkAlarms() (answer, error) {
+func (q *request) checkAlarms() (answer, error) { return q.alarms(true) }
+
+func (q *request) checkLocalAlarms() (answer, error) { return q.alarms(false) }
+
+// alarms fails if any is raised here, or on other nodes if these are meant too.
+func (q *request) alarms(others bool) (answer, error) {
 	raised := []object{}
 	for _, k := range []limits.Kind{limits.Memory, limits.Disk} {
 		if q.server.Alarms.Raised(k) {
 			raised = append(raised, object{"node": q.server.Node, "resource": k.String()})
 		}
+	}
+	if others {
+		names := q.server.names()
+		q.server.Alarms.Others(func(node uint64, k limits.Kind) {
+			raised = append(raised, object{"node": names(node), "resource": k.String()})
+		})
 	}
 	if len(raised) > 0 {
 		return answer{}, failed("There are alarms in effect in the cluster", object{"alarms": raised})
@@ -207,7 +218,7 @@ func (q *request) aliveness() (answer, error) {
 }
 
 func (q *request) checkNode() (answer, error) {
-	if err := q.knownNode(); err != nil {
+	if _, err := q.runs(); err != nil {
 		return answer{}, err
 	}
 	return q.fine()

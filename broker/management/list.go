@@ -181,6 +181,13 @@ func trimField(value any, paths [][]string) any {
 		if len(v) > 0 {
 			return trim(v, paths)
 		}
+	case []any: // as other nodes say it
+		out := make([]any, len(v))
+		for i, element := range v {
+			o, _ := element.(object)
+			out[i] = trim(o, paths)
+		}
+		return out
 	case []object:
 		out := make([]any, len(v))
 		for i, element := range v {

@@ -35,7 +35,9 @@ type Options struct {
 	Authority *auth.Authority
 	Registry  *session.Registry
 	Alarms    *limits.Alarms
-	// Groups gives the groups of this node.
+	// Nodes are the nodes of the cluster. Nil: there is this one.
+	Nodes *Cluster
+	// Groups gives the groups that are led on this node.
 	Groups func() []*group.Group
 	// Damage gives the groups of which what is stored is damaged, and where. Their queues refuse. Nil: there are none.
 	Damage func() map[uint64]error
@@ -83,6 +85,7 @@ type Server struct {
 	sampler *sampler
 	http    *http.Server
 
+	peers      peers
 	tallies    tallies
 	queueLists queueLists
 }
@@ -99,6 +102,9 @@ const (
 
 // New makes the API. Serve lets clients reach it.
 func New(o Options) *Server {
+	if o.Nodes == nil {
+		o.Nodes = Alone(o.Node, 1)
+	}
 	s := &Server{Options: o, router: newRouter(allRoutes())}
 	s.sampler = newSampler(s)
 	s.http = &http.Server{

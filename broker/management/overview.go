@@ -9,7 +9,6 @@ import (
 
 	"github.com/warrenmq/warren/broker/limits"
 	"github.com/warrenmq/warren/broker/matching"
-	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/stats"
 )
 
@@ -42,44 +41,18 @@ func (q *request) overview() (answer, error) {
 	} {
 		o[key] = value
 	}
-	o["object_totals"] = whole(q.objectTotals())
-	if q.asked("disable_stats") {
+	here, bare := q.share(), q.asked("disable_stats")
+	o["object_totals"] = whole(here.Totals)
+	if bare {
 		return ok(o)
 	}
 	o["statistics_db_event_queue"] = 0
 	if q.monitors() {
-		o["listeners"], o["contexts"] = s.listeners(), s.contexts()
+		o["listeners"], o["contexts"] = here.Listeners, here.Contexts
+		o["churn_rates"] = whole(here.Churn)
 	}
-	q.addTotals(o)
+	o["queue_totals"], o[messageStatsField] = whole(here.Queues), whole(here.Messages)
 	return ok(o)
-}
-
-// addTotals adds counts and lengths: who monitors sees those of the node, others those of their vhosts.
-func (q *request) addTotals(o object) {
-	s, a := q.server, q.ages()
-	queues := whole{"messages": 0, "messages_ready": 0, "messages_unacknowledged": 0}
-	o["queue_totals"], o[messageStatsField] = queues, whole{}
-	if !q.monitors() {
-		var c stats.Counts
-		for _, v := range q.visible() {
-			one := s.Registry.Board.VHost(v.Name).Load()
-			for k := range c {
-				c[k] += one[k]
-			}
-		}
-		o[messageStatsField] = whole(messageStats(c, stats.View{}, a))
-		return
-	}
-	v := s.sampler.total.View(thisNode)
-	if !v.Empty() {
-		for i, name := range lengthNames {
-			at := int(stats.Kinds) + i
-			n, _ := v.At(at, v.Last())
-			queues[name], queues[name+"_details"] = n, details(v, a.lengths, at)
-		}
-	}
-	o[messageStatsField] = whole(messageStats(s.Registry.Board.Total(), v, a))
-	o["churn_rates"] = whole(s.churnRates(a))
 }
 
 func (s *Server) churnRates(a ages) object {
@@ -90,27 +63,6 @@ func (s *Server) churnRates(a ages) object {
 		o[churnNames[i]+"_details"] = details(v, a.messages, int(stats.Kinds)+lengths+i)
 	}
 	return o
-}
-
-// objectTotals counts what the user may see.
-func (q *request) objectTotals() object {
-	connections, channels, consumers, exchanges, queues := 0, 0, int64(0), 0, 0
-	q.server.Registry.Each(func(c *session.Session) {
-		if i := c.Info(); q.monitors() || i.User == q.principal.Name() {
-			connections++
-			for _, ch := range c.Channels() {
-				channels++
-				consumers += ch.Consumers
-			}
-		}
-	})
-	for _, v := range q.visible() {
-		exchanges += v.ExchangeCount()
-		queues += v.QueueCount()
-	}
-	return object{
-		"connections": connections, "channels": channels, "consumers": consumers, "exchanges": exchanges, "queues": queues,
-	}
 }
 
 // platform is what RabbitMQ tells of Erlang, in terms of Go.
@@ -162,25 +114,6 @@ func (s *Server) contexts() []object {
 		}
 	}
 	return list
-}
-
-func (q *request) listNodes() (answer, error) {
-	return ok(listOf([]object{q.server.nodeObject(q.ages())}))
-}
-
-// knownNode refuses what is no node.
-func (q *request) knownNode() error {
-	if q.values["node"] != q.server.Node {
-		return errNotFound
-	}
-	return nil
-}
-
-func (q *request) getNode() (answer, error) {
-	if err := q.knownNode(); err != nil {
-		return answer{}, err
-	}
-	return ok(q.server.nodeObject(q.ages()))
 }
 
 // notNil makes no list an empty one.
@@ -278,10 +211,10 @@ func memoryParts() (parts map[string]uint64, total uint64) {
 }
 
 func (q *request) nodeMemory() (answer, error) {
-	if err := q.knownNode(); err != nil {
+	parts, total, err := q.memoryOf()
+	if err != nil {
 		return answer{}, err
 	}
-	parts, total := memoryParts()
 	o := object{"strategy": "rss", "total": object{"rss": total, "allocated": total, "erlang": total}}
 	for name, n := range parts {
 		o[name] = n
@@ -290,10 +223,10 @@ func (q *request) nodeMemory() (answer, error) {
 }
 
 func (q *request) nodeMemoryShares() (answer, error) {
-	if err := q.knownNode(); err != nil {
+	parts, total, err := q.memoryOf()
+	if err != nil {
 		return answer{}, err
 	}
-	parts, total := memoryParts()
 	o := object{"total": 100}
 	for name, n := range parts {
 		o[name] = (n*100 + total/2) / max(total, 1)

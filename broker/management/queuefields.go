@@ -28,14 +28,6 @@ var plainFields = []struct {
 	{"arguments", func(q *topology.Queue) any { return tableObject(q.Table) }},
 }
 
-// stateOf is how a queue is, given which groups are damaged.
-func stateOf(q *topology.Queue, damage map[uint64]error) string {
-	if damage[q.Group] != nil {
-		return "crashed"
-	}
-	return "running"
-}
-
 // queueCounter is a field whose number the machine of a queue knows.
 type queueCounter struct {
 	name string
@@ -70,6 +62,11 @@ var octetCounters = []queueCounter{
 	{"consumer_utilisation", capacity},
 }
 
+// delayedField is how many messages a queue holds back.
+const delayedField = "messages_delayed"
+
+func delayedMessages(_ *topology.Queue, i *queue.Info) any { return i.Delayed }
+
 func allMessages(_ *topology.Queue, i *queue.Info) any { return i.Ready + i.Unacked }
 
 func allBytes(_ *topology.Queue, i *queue.Info) any { return i.ReadyBytes + i.UnackedBytes }
@@ -102,11 +99,25 @@ func (s *Server) queueKeys(ctx context.Context, queues []*topology.Queue, field 
 			return keysOf(queues, func(q *topology.Queue) any { return dig(plain.of(q), field[1:]) }), true
 		}
 	}
-	if damage := s.damage(); len(field) == 1 && field[0] == "state" {
-		return keysOf(queues, func(q *topology.Queue) any { return stateOf(q, damage) }), true
+	if len(field) == 1 {
+		damage, places := s.damage(), s.places()
+		switch field[0] {
+		case "state":
+			return keysOf(queues, func(q *topology.Queue) any { return stateOf(q, damage, places(q.Group)) }), true
+		case "node":
+			return keysOf(queues, func(q *topology.Queue) any { return places(q.Group).at() }), true
+		}
 	}
 	if rates := rateFields(field); rates != nil {
-		return s.rateColumn(queues, rates), true
+		c := s.rateColumn(queues, rates)
+		for _, said := range askRates.everywhere(ctx, s, rates) {
+			for i, q := range queues {
+				if rate, led := said[q.ID]; led {
+					c.numbers[i] = rate
+				}
+			}
+		}
+		return c, true
 	}
 	if count := counterOf(field); count != nil {
 		return s.counterColumn(ctx, queues, strings.Join(field, "."), count), true
@@ -193,6 +204,9 @@ func counterOf(field []string) counter {
 	}
 	if len(field) != 1 {
 		return nil
+	}
+	if field[0] == delayedField {
+		return delayedMessages
 	}
 	for _, c := range queueCounters {
 		if c.name == field[0] {

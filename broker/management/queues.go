@@ -65,8 +65,7 @@ func (q *request) queueList(queues []*topology.Queue, names []string) *list {
 	l := &list{names: names, paged: true}
 	bare := q.asked("disable_stats")
 	totals := q.asked("enable_queue_totals")
-	a := q.ages()
-	sessions := q.server.sessions()
+	sessions, places := q.server.sessions(), q.server.places()
 	pick := func(indexes []int) []*topology.Queue {
 		part := make([]*topology.Queue, len(indexes))
 		for i, at := range indexes {
@@ -81,24 +80,18 @@ func (q *request) queueList(queues []*topology.Queue, names []string) *list {
 	}
 	l.show = func(indexes []int) []object {
 		part := pick(indexes)
-		var infos map[uint64]queue.Info
-		if !bare || totals {
-			infos = q.server.queueInfos(q.context(), part)
-		}
 		out := make([]object, len(part))
 		for i, one := range part {
-			o := q.server.queueBasics(one)
-			info, known := infos[one.ID]
-			switch {
-			case !known:
-			case bare:
-				addCounts(o, one, &info)
-			default:
-				dropNull(o, "policy", "operator_policy")
-				q.server.addQueueStats(o, one, &info, a)
-				addOwner(o, one, sessions)
+			out[i] = q.server.queueBasics(one, places)
+			if !bare {
+				dropNull(out[i], "policy", "operator_policy")
 			}
-			out[i] = o
+		}
+		switch {
+		case !bare:
+			q.describeAll(out, part, inList, sessions)
+		case totals:
+			q.describeAll(out, part, onlyCounts, sessions)
 		}
 		return out
 	}
@@ -146,18 +139,19 @@ func (s *Server) queueInfos(ctx context.Context, queues []*topology.Queue) map[u
 }
 
 // queueBasics is what is known of a queue without asking its group.
-func (s *Server) queueBasics(q *topology.Queue) object {
-	o := object{"node": s.Node, "internal": false, "internal_owner": false}
+func (s *Server) queueBasics(q *topology.Queue, places func(group uint64) *seat) object {
+	p := places(q.Group)
+	o := object{"node": p.at(), "internal": false, "internal_owner": false}
 	for i := range plainFields {
 		o[plainFields[i].name] = plainFields[i].of(q)
 	}
 	damage := s.damage()
-	o["state"] = stateOf(q, damage)
+	o["state"] = stateOf(q, damage, p)
 	if err := damage[q.Group]; err != nil {
 		o["damage"] = oneLine(err)
 	}
-	if q.Type != "classic" {
-		o["leader"], o["members"], o["online"] = s.Node, []string{s.Node}, []string{s.Node}
+	if q.Type != classicType {
+		o["leader"], o["members"], o["online"] = p.leader, p.members, p.online
 	}
 	if q.Type == "quorum" {
 		o["delivery_limit"] = q.Config.DeliveryLimit
@@ -275,22 +269,15 @@ func (q *request) getQueue() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o := q.server.queueBasics(one)
+	o := q.server.queueBasics(one, q.server.places())
 	if q.asked("disable_stats") {
 		return ok(o)
 	}
 	sessions := q.server.sessions()
-	if info, known := q.server.queueInfos(q.context(), []*topology.Queue{one})[one.ID]; known {
-		q.server.addQueueStats(o, one, &info, q.ages())
-		o["single_active_consumer_tag"] = tagOrNull(info.SingleTag)
-		if one.Type == "classic" {
-			o["exclusive_consumer_tag"] = tagOrNull(info.ExclusiveTag)
-		}
-	}
-	addOwner(o, one, sessions)
-	o["consumer_details"] = q.server.consumersOf(q.context(), []*topology.Queue{one}, sessions)
+	q.describeAll([]object{o}, []*topology.Queue{one}, inFull, sessions)
+	o["consumer_details"] = q.server.consumersOf(q.context(), []*topology.Queue{one}, consumersAsked{IDs: []uint64{one.ID}})
 	o["incoming"], o["deliveries"], o["garbage_collection"] = []any{}, []any{}, garbage()
-	if one.Type == "classic" {
+	if one.Type == classicType {
 		o["head_message_timestamp"] = nil
 	}
 	return ok(o)

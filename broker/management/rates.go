@@ -15,8 +15,9 @@ type span struct{ age, step time.Duration }
 type ages struct{ lengths, messages, data, node span }
 
 // ages reads what history the request wants.
-func (q *request) ages() ages {
-	query := q.http.URL.Query()
+func (q *request) ages() ages { return agesOf(q.http.URL.Query()) }
+
+func agesOf(query url.Values) ages {
 	return ages{
 		lengths: readSpan(query, "lengths"), messages: readSpan(query, "msg_rates"),
 		data: readSpan(query, "data_rates"), node: readSpan(query, "node_stats"),

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/warrenmq/warren/broker/auth"
-	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
 )
 
@@ -26,7 +25,6 @@ type request struct {
 	principal auth.Principal
 	actor     topology.Actor // whom changes are made by: the principal
 	password  string
-	traffic   map[string]stats.Counts // see octets
 }
 
 func (q *request) context() context.Context {

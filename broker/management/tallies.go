@@ -28,6 +28,7 @@ type tallies struct {
 // tally is one counter of all queues.
 type tally struct {
 	ready   chan struct{} // closed once there are numbers
+	name    string
 	count   counter
 	numbers map[uint64]float64 // by queue; what is not in it is 0
 	used    bool               // since the sampler's last round
@@ -39,7 +40,7 @@ func (c *tallies) find(name string, count counter) (t *tally, ours bool) {
 	defer c.mu.Unlock()
 	t = c.kept[name]
 	if t == nil {
-		t, ours = &tally{ready: make(chan struct{}), count: count}, true
+		t, ours = &tally{ready: make(chan struct{}), name: name, count: count}, true
 		if c.kept == nil {
 			c.kept = map[string]*tally{}
 		}
@@ -89,7 +90,7 @@ func (s *Server) counterColumn(ctx context.Context, queues []*topology.Queue, na
 	c := column{numbers: make([]float64, len(queues))}
 	var numbers map[uint64]float64
 	if len(queues) <= countAnew {
-		numbers, _ = s.count(ctx, queues, count)
+		numbers, _ = s.count(ctx, queues, name, count, false)
 	} else {
 		numbers = s.countOnce(ctx, name, count)
 	}
@@ -103,7 +104,7 @@ func (s *Server) counterColumn(ctx context.Context, queues []*topology.Queue, na
 func (s *Server) countOnce(ctx context.Context, name string, count counter) map[uint64]float64 {
 	t, ours := s.tallies.find(name, count)
 	if ours {
-		numbers, whole := s.count(ctx, s.allQueues(), count)
+		numbers, whole := s.count(ctx, s.allQueues(), name, count, true)
 		s.tallies.fill(name, t, numbers, whole)
 	}
 	select {
@@ -117,7 +118,7 @@ func (s *Server) countOnce(ctx context.Context, name string, count counter) map[
 // recount counts anew what somebody has asked for since the last round.
 func (s *Server) recount(ctx context.Context) {
 	for _, t := range s.tallies.wanted() {
-		if numbers, whole := s.count(ctx, s.allQueues(), t.count); whole {
+		if numbers, whole := s.count(ctx, s.allQueues(), t.name, t.count, true); whole {
 			s.tallies.mu.Lock()
 			t.numbers = numbers
 			s.tallies.mu.Unlock()
@@ -125,8 +126,8 @@ func (s *Server) recount(ctx context.Context) {
 	}
 }
 
-// count lets the groups count. What is 0 is left out; whole is false if a group did not answer.
-func (s *Server) count(ctx context.Context, queues []*topology.Queue, count counter) (numbers map[uint64]float64, whole bool) {
+// countLocal lets the groups that are led here count. What is 0 is left out; whole is false if a group did not answer.
+func (s *Server) countLocal(ctx context.Context, queues []*topology.Queue, count counter) (numbers map[uint64]float64, whole bool) {
 	numbers = map[uint64]float64{}
 	look := func(set *queue.Set, part []*topology.Queue) map[uint64]float64 { return countIn(set, part, count) }
 	whole = askParts(ctx, s, queues, look, func(some map[uint64]float64) { maps.Copy(numbers, some) })

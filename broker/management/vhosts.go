@@ -32,11 +32,11 @@ func (q *request) listVHosts() (answer, error) {
 		l.names[i] = v.Name
 	}
 	l.show = func(indexes []int) []object {
-		out := make([]object, len(indexes))
+		shown := make([]*topology.VHost, len(indexes))
 		for i, at := range indexes {
-			out[i] = q.vhostObject(vhosts[at])
+			shown[i] = vhosts[at]
 		}
-		return out
+		return q.vhostObjects(shown)
 	}
 	return ok(l.pages())
 }
@@ -46,7 +46,17 @@ func (q *request) getVHost() (answer, error) {
 	if v == nil {
 		return answer{}, errNotFound
 	}
-	return ok(q.vhostObject(v))
+	return ok(q.vhostObjects([]*topology.VHost{v})[0])
+}
+
+// vhostObjects shows vhosts, with what the nodes have counted of them.
+func (q *request) vhostObjects(vhosts []*topology.VHost) []object {
+	out := make([]object, len(vhosts))
+	for i, v := range vhosts {
+		out[i] = q.vhostObject(v)
+	}
+	q.addVHostNumbers(out, vhosts)
+	return out
 }
 
 func (q *request) vhostObject(v *topology.VHost) object {
@@ -58,14 +68,16 @@ func (q *request) vhostObject(v *topology.VHost) object {
 	if tags == nil {
 		tags = []string{}
 	}
-	o := object{
+	state := object{}
+	for _, n := range q.server.Nodes.Nodes() {
+		state[n.Name] = map[bool]string{true: "running", false: "nodedown"}[n.Alive]
+	}
+	return object{
 		"name": v.Name, "description": v.Description, "tags": tags, "default_queue_type": queueType,
 		"protected_from_deletion": v.Protected, "tracing": v.Tracing,
-		"cluster_state": object{q.server.Node: "running"},
+		"cluster_state": state,
 		"metadata":      object{"description": v.Description, "tags": tags, "default_queue_type": queueType},
 	}
-	q.server.sampler.vhost(v.Name, q.octets(), q.ages(), o)
-	return o
 }
 
 // putVHost makes a vhost, in which whoever makes it may do everything.
@@ -195,14 +207,6 @@ func (q *request) startVHost() (answer, error) {
 		return answer{}, badRequest(fmt.Sprintf("Request to node %s failed with {no_such_vhost,%s}", node, topology.Term(name)))
 	}
 	return done()
-}
-
-// octets gives the octets of the open connections, by vhost.
-func (q *request) octets() map[string]stats.Counts {
-	if q.traffic == nil {
-		q.traffic = octetsByVHost(infos(q.server.sampler.connected()))
-	}
-	return q.traffic
 }
 
 // addTraffic adds the octets that came and went.

@@ -33,6 +33,7 @@ const (
 	Raft Lane = iota
 	Calls
 	Notes // what is short and must not wait behind what queues have to say
+	Asks  // questions of operators, and answers that may be long: no message waits behind them
 	lanes
 )
 

@@ -190,7 +190,7 @@ func layout(v *membership.View) map[uint64]broker.Placement {
 func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
-		Peers: calls{n.network}, Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
+		Peers: calls{n.network}, Aside: asks{n.network}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Left: n.left, Drop: n.host.Drop,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
@@ -282,6 +282,14 @@ func (r raft) Send(to uint64, data []byte) { _ = r.Transport.Send(to, transport.
 
 // calls is the transport as the broker sees it.
 type calls struct{ *transport.Transport }
+
+// asks is the transport as the broker's questions see it.
+type asks struct{ *transport.Transport }
+
+// Send implements link.Peers.
+func (a asks) Send(node uint64, data []byte) error {
+	return a.Transport.Send(node, transport.Asks, data)
+}
 
 // Send implements link.Peers.
 func (c calls) Send(node uint64, data []byte) error {

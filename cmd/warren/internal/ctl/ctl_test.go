@@ -195,6 +195,7 @@ func TestDiagnostics(t *testing.T) {
 	f.answers = map[string]string{
 		"GET /api/overview":                    `{"node":"n@h","rabbitmq_version":"4.3.6","listeners":[{"node":"n@h","protocol":"amqp","ip_address":"127.0.0.1","port":` + port + `}]}`,
 		"GET /api/nodes/n@h":                   `{"mem_alarm":false}`,
+		"GET /api/nodes":                       `[{"name":"n@h"}]`,
 		"GET /api/health/checks/virtual-hosts": `503 {"status":"failed","reason":"some are down"}`,
 	}
 	for _, c := range []struct {
@@ -220,7 +221,14 @@ func TestDiagnostics(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, %q", c.args, code, stdout, stderr)
 		}
 	}
-	f.answers["GET /api/nodes/n@h"] = `{"mem_alarm":true}`
+	f.answers["GET /api/nodes"] = `[{"name":"n@h","disk_free_alarm":true},{"name":"m@h","mem_alarm":true}]`
+	if stdout, _, code := f.run(diagnostics, "-q", "alarms"); code != 0 || stdout != "Node n@h reported alarms:\n\ndisk\nmemory on m@h\n" {
+		t.Errorf("with alarms: exit code %d, %s", code, stdout)
+	}
+	if stdout, stderr, code := f.run(diagnostics, "-q", "check_local_alarms"); code != 0 {
+		t.Errorf("with an alarm elsewhere: exit code %d, %s%s", code, stdout, stderr)
+	}
+	f.answers["GET /api/nodes"] = `[{"name":"n@h","mem_alarm":true}]`
 	if _, stderr, code := f.run(diagnostics, "-q", "check_alarms"); code != exitUnavailable || !strings.Contains(stderr, "memory") {
 		t.Errorf("with an alarm: exit code %d, %s", code, stderr)
 	}

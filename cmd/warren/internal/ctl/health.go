@@ -38,21 +38,24 @@ var healthCommands = []*command{
 			_, err := c.node()
 			return say("This command is DEPRECATED and is a no-op."), err
 		}},
-	{name: "check_local_alarms", group: healthGroup, help: "Checks that no resource alarm is in effect", tools: "!" + diagnostics, run: checkAlarms("Node %s reported no local alarms"),
+	{name: "check_local_alarms", group: healthGroup, help: "Checks that no resource alarm is in effect", tools: "!" + diagnostics, run: checkAlarms("Node %s reported no local alarms", false),
 		banner: c1("Asking node %s to report any local resource alarms ...")},
 	{name: "check_alarms", group: healthGroup, help: "Checks that no resource alarm is in effect", tools: "!" + diagnostics,
-		run: checkAlarms("Node %s reported no alarms, local or clusterwide"), banner: c1("Asking node %s to report any local resource alarms ...")},
+		run: checkAlarms("Node %s reported no alarms, local or clusterwide", true), banner: c1("Asking node %s to report any local resource alarms ...")},
 	{name: "alarms", group: healthGroup, help: "Lists resource alarms", tools: "!" + diagnostics, banner: c1("Asking node %s to report any known resource alarms ..."),
 		run: func(c *call) (output, error) {
 			o, n, err := c.self()
 			if err != nil {
 				return output{}, err
 			}
-			list := n.alarms()
-			if len(list) == 0 {
-				return output{text: fmt.Sprintf("Node %s reported no alarms, local or clusterwide", o.Node), value: object{"result": "ok", "local": []any{}, "global": []any{}}}, nil
+			own, all := append([]string{}, n.alarms()...), []string{}
+			if all, err = c.everyAlarm(all); err != nil {
+				return output{}, err
 			}
-			return output{text: fmt.Sprintf("Node %s reported alarms:\n\n%s", o.Node, strings.Join(list, "\n")), value: object{"result": "ok", "local": list, "global": list}}, nil
+			if len(all) == 0 {
+				return output{text: fmt.Sprintf("Node %s reported no alarms, local or clusterwide", o.Node), value: object{"result": "ok", "local": own, "global": all}}, nil
+			}
+			return output{text: fmt.Sprintf("Node %s reported alarms:\n\n%s", o.Node, strings.Join(all, "\n")), value: object{"result": "ok", "local": own, "global": all}}, nil
 		}},
 	{name: "check_port_connectivity", group: healthGroup, args: "[--address <address>]", help: "Connects to all listeners", tools: "!" + diagnostics, run: checkConnectivity,
 		banner: c1("Testing TCP connections to all active listeners on node %s using hostname resolution ...")},
@@ -96,13 +99,36 @@ func checkRunning(c *call) (output, error) {
 	return output{text: fmt.Sprintf("RabbitMQ on node %s is fully booted and running", name), value: object{"result": "ok", "node": name}}, err
 }
 
-func checkAlarms(fine string) func(c *call) (output, error) {
+// everyAlarm adds the alarms of all nodes to a list: those of this one by their names, those of others with theirs.
+func (c *call) everyAlarm(list []string) ([]string, error) {
+	var nodes []nodeOf
+	if err := c.client.get(api("nodes"), &nodes); err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		for _, alarm := range n.alarms() {
+			if n.Name != c.client.nodeName {
+				alarm += " on " + n.Name
+			}
+			list = append(list, alarm)
+		}
+	}
+	return list, nil
+}
+
+func checkAlarms(fine string, everywhere bool) func(c *call) (output, error) {
 	return func(c *call) (output, error) {
 		o, n, err := c.self()
 		if err != nil {
 			return output{}, err
 		}
-		if list := n.alarms(); len(list) > 0 {
+		list := n.alarms()
+		if everywhere {
+			if list, err = c.everyAlarm(nil); err != nil {
+				return output{}, err
+			}
+		}
+		if len(list) > 0 {
 			return output{}, failPlain(exitUnavailable, "Node %s reported alarms: %s", o.Node, strings.Join(list, ", "))
 		}
 		return output{text: fmt.Sprintf(fine, o.Node), value: object{"result": "ok"}}, nil

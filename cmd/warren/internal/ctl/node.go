@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,14 +139,20 @@ func (c *call) overview() (o overviewOf, err error) {
 	return o, err
 }
 
+// own are the listeners of the node that was asked.
+func (o overviewOf) own() []listener {
+	return slices.DeleteFunc(slices.Clone(o.Listeners), func(l listener) bool { return l.Node != o.Node })
+}
+
 // listeners are those of the node.
 func (c *call) listeners() (string, []listener, error) {
 	o, err := c.overview()
-	return o.Node, o.Listeners, err
+	return o.Node, o.own(), err
 }
 
 // nodeOf is what a node says of itself.
 type nodeOf struct {
+	Name         string      `json:"name"`
 	PID          json.Number `json:"os_pid"`
 	Uptime       int64       `json:"uptime"` // milliseconds
 	Processors   int         `json:"processors"`
@@ -227,7 +234,7 @@ func nodeStatus(c *call) (output, error) {
 	section(&b, "Totals", fmt.Sprintf("Connection count: %d", o.Totals.Connections), fmt.Sprintf("Queue count: %d", o.Totals.Queues),
 		fmt.Sprintf("Virtual host count: %d", len(vhosts)))
 	lines, listeners := []string{}, []object{}
-	for _, l := range o.Listeners {
+	for _, l := range o.own() {
 		lines, listeners = append(lines, l.String()), append(listeners, l.object())
 	}
 	section(&b, "Listeners", lines...)

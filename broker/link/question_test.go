@@ -1,0 +1,88 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestQuestionsToANode are answered by that node, refused if it cannot, and over when the connection is.
+func TestQuestionsToANode(t *testing.T) {
+	w := newWorld(t)
+	begun := make(chan struct{}, questionsMax+1)
+	end := make(chan struct{})
+	w.answer = func(question []byte) ([]byte, bool) {
+		switch string(question) {
+		case "never":
+			begun <- struct{}{}
+			<-end
+			return nil, true
+		case "what":
+			return nil, false
+		}
+		return append([]byte("said: "), question...), true
+	}
+	defer close(end)
+	ctx := context.Background()
+	if said, err := w.links[1].AskNode(ctx, 2, []byte("hello")); string(said) != "said: hello" || err != nil {
+		t.Errorf("%q, %v", said, err)
+	}
+	if said, err := w.links[1].AskNode(ctx, 2, []byte("what")); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("%q, %v", said, err)
+	}
+	if said, err := w.links[1].AskNode(ctx, 9, []byte("hello")); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a node that is not there says %q, %v", said, err)
+	}
+	over := make(chan error, questionsMax)
+	for range questionsMax {
+		go func() {
+			_, err := w.links[1].AskNode(ctx, 2, []byte("never"))
+			over <- err
+		}()
+	}
+	for range questionsMax {
+		<-begun
+	}
+	if said, err := w.links[3].AskNode(ctx, 2, []byte("hello")); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a node that has enough to answer says %q, %v", said, err)
+	}
+	w.network.cut(1, 2)
+	for range questionsMax {
+		select {
+		case err := <-over:
+			if !errors.Is(err, ErrNoAnswer) {
+				t.Errorf("the connection breaks: %v", err)
+			}
+		case <-time.After(patience):
+			t.Fatal("a question waits for an answer that cannot come")
+		}
+	}
+	soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if _, err := w.links[3].AskNode(soon, 1, []byte("never")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody answers: %v", err)
+	}
+}
+
+// TestAlarmsAreTold to every node that lives, and to one that is found.
+func TestAlarmsAreTold(t *testing.T) {
+	w := newWorld(t)
+	knows := func(node uint64) {
+		t.Helper()
+		select {
+		case told := <-w.alarmed:
+			if told != [2]uint64{node, node} {
+				t.Errorf("node %d is said to have the alarms %v", told[0], told[1])
+			}
+		case <-time.After(patience):
+			t.Fatalf("nobody is told of the alarms of node %d", node)
+		}
+	}
+	w.links[2].TellAlarms()
+	for range w.links {
+		knows(2)
+	}
+	w.links[3].Found(1)
+	knows(3)
+}
