@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -54,8 +55,12 @@ type view struct {
 	page, size int // page 0: all
 	name       string
 	regex      *topology.Pattern
-	nothing    bool // the filter is no pattern: it lets nothing through
+	nothing    bool      // the filter is no pattern: it lets nothing through
+	until      time.Time // patterns may be looked for until then
 }
+
+// patternTime is how long a list may take to look for a pattern in its names: some patterns take long for each.
+const patternTime = 5 * time.Second
 
 // Pages.
 const (
@@ -95,6 +100,7 @@ func readView(query url.Values, paged bool) (view, error) {
 	if v.name != "" && query.Get("use_regex") == "true" {
 		v.regex, err = topology.CompilePattern("(?i)" + query.Get("name"))
 		v.nothing = err != nil
+		v.until = time.Now().Add(patternTime)
 	}
 	return v, nil
 }
@@ -123,14 +129,17 @@ func (v *view) lets(name string) bool {
 }
 
 // choose gives which objects are let through.
-func (l *list) choose(v *view) []int {
+func (l *list) choose(v *view) ([]int, error) {
 	indexes := make([]int, 0, len(l.names))
 	for i, name := range l.names {
 		if v.page == 0 || v.lets(name) {
 			indexes = append(indexes, i)
 		}
+		if v.regex != nil && i%64 == 63 && time.Now().After(v.until) {
+			return nil, badRequest(fmt.Sprintf("looking for %s takes too long", v.regex))
+		}
 	}
-	return indexes
+	return indexes, nil
 }
 
 // arrange gives those objects that stand from one place up to another, once all are in the order that is wanted.
@@ -210,7 +219,10 @@ func (l *list) write(w http.ResponseWriter, status int, query url.Values) error 
 	if err != nil {
 		return err
 	}
-	indexes := l.choose(&v)
+	indexes, err := l.choose(&v)
+	if err != nil {
+		return err
+	}
 	filtered := len(indexes)
 	pages := (filtered + v.size - 1) / max(v.size, 1)
 	from, to := 0, filtered

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/broker/stats"
 	"github.com/warrenmq/warren/broker/topology"
@@ -112,14 +114,34 @@ func TestAPartOfAnOrder(t *testing.T) {
 		v := view{sort: []string{"x"}, reverse: random.IntN(2) == 0}
 		from := random.IntN(c.len() + 1)
 		to := from + random.IntN(c.len()-from+1)
-		want := l.choose(&v)
+		all, err := l.choose(&v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := slices.Clone(all)
 		slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(c.numbers[a], c.numbers[b]) })
 		if v.reverse {
 			slices.Reverse(want)
 		}
-		if got := l.arrange(l.choose(&v), &v, from, to); !slices.Equal(got, want[from:to]) {
+		if got := l.arrange(slices.Clone(all), &v, from, to); !slices.Equal(got, want[from:to]) {
 			t.Fatalf("%v from %d to %d, reversed %v: %v, want %v", c.numbers, from, to, v.reverse, got, want[from:to])
 		}
+	}
+}
+
+// TestAPatternThatTakesTooLong is not looked for in name after name.
+func TestAPatternThatTakesTooLong(t *testing.T) {
+	v, err := readView(url.Values{"page": {"1"}, "name": {"^(a+)+$"}, "use_regex": {"true"}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &list{names: make([]string, 1000)}
+	if _, err := l.choose(&v); err != nil {
+		t.Error(err)
+	}
+	v.until = time.Now()
+	if _, err := l.choose(&v); err == nil {
+		t.Error("it is looked for though its time is over")
 	}
 }
 
