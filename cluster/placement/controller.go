@@ -121,7 +121,7 @@ func (c *Controller) settled(v *membership.View) bool {
 
 // carryOut moves the groups of this node towards their place: their members, then their leaders, one at a time.
 func (c *Controller) carryOut(v *membership.View) {
-	moved := false
+	moved, leaders := false, Leaders(v)
 	for _, s := range c.Host.Status() {
 		g, ok := v.Groups[s.Group]
 		if !ok {
@@ -131,14 +131,13 @@ func (c *Controller) carryOut(v *membership.View) {
 			c.Logger.Debug().Err(err).Uint64("group", s.Group).Msg("not told where to go")
 		}
 		if s.Leader == c.Self.ID && !moved {
-			moved = c.handOver(v, g, &s)
+			moved = c.handOver(v, leaders[s.Group], &s)
 		}
 	}
 }
 
 // handOver gives a group to the node that should lead it, if that one has all of it.
-func (c *Controller) handOver(v *membership.View, g membership.Group, s *raftlog.Status) bool {
-	to := Leader(s.Group, g)
+func (c *Controller) handOver(v *membership.View, to uint64, s *raftlog.Status) bool {
 	if before := c.since[s.Group]; !slices.Equal(before.voters, s.Voters) {
 		c.since[s.Group] = stable{slices.Clone(s.Voters), time.Now()}
 		return false

@@ -153,10 +153,24 @@ func (a *assignment) inZone(members []uint64, node uint64) (count int) {
 	return count
 }
 
-// Leader is who should lead a group: its members in turn, so that every node leads as many as the others.
-func Leader(id uint64, g membership.Group) uint64 {
-	if len(g.Members) == 0 {
-		return 0
+// Leaders are who should lead the groups: each is given to the member that leads least so far, so that every node leads as many
+// as the others. Whether a member lives makes no difference: it comes back.
+func Leaders(v *membership.View) map[uint64]uint64 {
+	list, leads := map[uint64]uint64{}, map[uint64]int{}
+	for _, id := range slices.Sorted(maps.Keys(v.Groups)) {
+		members := v.Groups[id].Members
+		if len(members) == 0 {
+			continue
+		}
+		turn := func(i int) int { return (i + len(members) - int(id%uint64(len(members)))) % len(members) }
+		best := 0
+		for i := range members {
+			if cmp.Or(cmp.Compare(leads[members[i]], leads[members[best]]), cmp.Compare(turn(i), turn(best))) < 0 {
+				best = i
+			}
+		}
+		list[id] = members[best]
+		leads[members[best]]++
 	}
-	return g.Members[id%uint64(len(g.Members))]
+	return list
 }

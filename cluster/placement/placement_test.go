@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -112,16 +113,26 @@ func TestWhoIsDeadStaysUntilItIsForgotten(t *testing.T) {
 }
 
 // TestLeadersAreSpread: every node leads some.
+// TestLeadersAreSpread, however the members of the groups are ordered.
 func TestLeadersAreSpread(t *testing.T) {
 	v := nodes("", "", "")
 	settle(t, v)
-	leads := map[uint64]int{}
-	for id, g := range v.Groups {
-		leads[Leader(id, g)]++
-	}
-	for id := range v.Nodes {
-		if leads[id] != 2 {
-			t.Errorf("%v", leads)
+	for round := range 50 {
+		random := rand.New(rand.NewPCG(uint64(round), 1))
+		leads := map[uint64]int{}
+		for _, g := range v.Groups {
+			random.Shuffle(len(g.Members), func(i, j int) { g.Members[i], g.Members[j] = g.Members[j], g.Members[i] })
+		}
+		for id, node := range Leaders(v) {
+			if !slices.Contains(v.Groups[id].Members, node) {
+				t.Errorf("group %d is to be led by %d, which does not hold it", id, node)
+			}
+			leads[node]++
+		}
+		for id := range v.Nodes {
+			if leads[id] != 2 {
+				t.Errorf("%v", leads)
+			}
 		}
 	}
 }
