@@ -25,6 +25,10 @@ type Cluster struct {
 	Left func(group uint64) bool
 	// Drop removes what is stored of a group that was left and closed.
 	Drop func(group uint64) error
+	// Release asks a group that is led here to do without a member whose copy is damaged; see raftlog.Host.Release.
+	Release func(group, node, term uint64, closed bool, done func(free bool))
+	// Term gives the newest term that this node knows of a group. It may read the disk.
+	Term func(group uint64) (uint64, error)
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.
 	FirstSession uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
@@ -122,7 +126,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	}
 	links := link.New(link.Env{
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
-		Leader: leader, Replied: b.replied, Answer: answerCounts, Ended: b.sessionEnded,
+		Leader: leader, Replied: b.replied, Answer: b.answer, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
 		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),

@@ -31,8 +31,8 @@ type groups struct {
 	env        *forward.Env
 	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
-	damaged    map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
-	served     map[uint64]bool  // of those, the ones that others serve
+	damaged    map[uint64]error   // groups that cannot be opened: their queues refuse, the others' serve
+	asked      map[uint64]*asking // about copies that are damaged
 	running    sync.WaitGroup
 	complete   chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
 }
@@ -70,7 +70,7 @@ func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
 
 // begin opens all groups that have a member here.
 func (g *groups) begin(o opening) error {
-	g.start, g.damaged, g.served = o, map[uint64]error{}, map[uint64]bool{}
+	g.start, g.damaged, g.asked = o, map[uint64]error{}, map[uint64]*asking{}
 	g.complete = make(chan struct{})
 	defer close(g.complete)
 	for i := range g.transient {

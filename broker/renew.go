@@ -2,33 +2,36 @@ package broker
 
 import (
 	"encoding/binary"
-	"slices"
+
+	"github.com/warrenmq/warren/broker/group"
 )
 
-// renew gives up this node's copy of a group if it is damaged, and lets the other members send theirs. It takes more than one
-// call: the copy is only dropped when a majority of the others has shown that it serves the group without it.
+// asking is what the leader of a group was asked about this node's copy of it, which is damaged.
+type asking struct {
+	closed bool // the copy is
+	said   bool // there is an answer
+	free   bool // the group does without it
+}
+
+// renew gives up this node's copy of a group if it is damaged, and lets the other members send theirs. It takes several calls:
+// the copy is closed once the group would go on without it, and dropped once nobody counts on what it has had.
 func (b *Broker) renew(id uint64, l *layout) error {
 	g := &b.groups
-	if others := slices.DeleteFunc(slices.Clone(l.groups[id].Members), func(node uint64) bool { return node == g.node }); len(others) < 2 {
+	opened, refused := g.at(id), g.refuses(id)
+	if opened != nil {
+		refused = opened.Damage()
+	}
+	if refused == nil || len(l.groups[id].Members) < 3 || !g.released(b.config.Cluster, id, opened == nil) {
 		return nil
 	}
-	if opened := g.at(id); opened != nil {
-		err := opened.Damage()
-		if err == nil {
-			return nil
-		}
-		g.start.logger.Error().Err(err).Uint64("group", id).Msg("this node's copy of the group is damaged, and is no longer used")
+	if opened != nil {
+		g.start.logger.Error().Err(refused).Uint64("group", id).Msg("this node's copy of the group is damaged, and is no longer used")
 		g.mu.Lock()
-		g.damaged[id] = err
+		g.damaged[id] = refused
 		g.mu.Unlock()
 		if err := g.leave(id); err != nil {
 			g.start.logger.Debug().Err(err).Uint64("group", id).Msg("closing what is damaged")
 		}
-	}
-	if g.refuses(id) == nil {
-		return nil
-	}
-	if !g.elsewhere(id) {
 		return nil
 	}
 	if err := b.config.Cluster.Drop(id); err != nil {
@@ -37,26 +40,63 @@ func (b *Broker) renew(id uint64, l *layout) error {
 	g.start.logger.Warn().Uint64("group", id).Msg("the damaged copy of the group was dropped; the others send theirs")
 	g.mu.Lock()
 	delete(g.damaged, id)
-	delete(g.served, id)
 	g.mu.Unlock()
 	return g.openOne(id, g.start.durable, nil)
 }
 
-// elsewhere tells whether somebody else has led the group since its copy here was found damaged. If that is not known, it is
-// found out until the next time.
-func (g *groups) elsewhere(id uint64) bool {
+// released tells whether a group does without this node's copy. If that is not known, its leader is asked until the next time.
+func (g *groups) released(c *Cluster, id uint64, closed bool) bool {
 	g.mu.Lock()
-	served := g.served[id]
-	g.mu.Unlock()
-	if served {
+	asked := g.asked[id]
+	if asked != nil && asked.closed == closed && !asked.said {
+		g.mu.Unlock()
+		return false
+	}
+	delete(g.asked, id)
+	if asked != nil && asked.closed == closed && asked.free {
+		g.mu.Unlock()
 		return true
 	}
-	g.links.Ask(id, binary.LittleEndian.AppendUint64(nil, 0), func(_ []byte, err error) {
+	asked = &asking{closed: closed}
+	g.asked[id] = asked
+	g.mu.Unlock()
+	term, err := c.Term(id)
+	if err != nil {
+		g.start.logger.Error().Err(err).Uint64("group", id).Msg("the damaged copy of the group stays: it does not say what it has promised")
+		return false
+	}
+	g.links.Ask(id, appendRelease(g.node, term, closed), func(said []byte, err error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if err == nil {
-			g.served[id] = true
-		}
+		asked.said, asked.free = true, err == nil && len(said) == 1 && said[0] == 1
 	})
 	return false
+}
+
+// releaseSize is the length of the question whether a group does without a member: its node, 8 bytes, the newest term it knows
+// of, 8 bytes, and 1 if it is closed there. The answer is 1 or 0.
+const releaseSize = 17
+
+func appendRelease(node, term uint64, closed bool) []byte {
+	question := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, node), term)
+	if closed {
+		return append(question, 1)
+	}
+	return append(question, 0)
+}
+
+// answer says something about a group that is led here to another node.
+func (b *Broker) answer(of *group.Group, question []byte, done func([]byte, bool)) {
+	if len(question) != releaseSize {
+		answerCounts(of, question, done)
+		return
+	}
+	node, term := binary.LittleEndian.Uint64(question), binary.LittleEndian.Uint64(question[8:])
+	b.config.Cluster.Release(of.ID, node, term, question[16] == 1, func(free bool) {
+		if free {
+			done([]byte{1}, true)
+			return
+		}
+		done([]byte{0}, true)
+	})
 }

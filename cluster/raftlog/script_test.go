@@ -33,6 +33,7 @@ import (
 //	reach 1 2 3                      tells everybody who should vote
 //	transfer 2                       asks the leader to hand over
 //	crash 1 keep=N, start 1          keep: how much of what was not synced is kept, in percent
+//	release 1 3 term=N               asks 1, which leads, to do without 3, whose copy is damaged and which is closed
 //	wipe 1, drop-group 1             after a crash: the disk is empty, or the group is removed from it
 //	hang 1, unhang 1                 the disk's syncs wait
 //	lag 1, unlag 1                   its machine applies nothing for a while
@@ -133,6 +134,8 @@ func (p *play) do(d *datadriven.TestData) (string, error) {
 		return "", p.stage.settle()
 	case "transfer":
 		return "", p.transfer(ids[0])
+	case "release":
+		return p.release(ids[0], ids[1], p.scan(d, "term", 0))
 	default:
 		return p.toOne(d, ids[0])
 	}
@@ -180,6 +183,14 @@ func (p *play) toOne(d *datadriven.TestData, id uint64) (string, error) {
 		return "", a.unhang()
 	}
 	return "", errors.New("what is " + d.Cmd + "?")
+}
+
+// release tells whether the group does without a member.
+func (p *play) release(leader, node uint64, term int) (string, error) {
+	said := make(chan bool, 1)
+	p.stage.actors[leader].host.Release(theGroup, node, uint64(term), true, func(free bool) { said <- free })
+	err := p.stage.settle()
+	return fmt.Sprintln(<-said), err
 }
 
 func (p *play) each(ids []uint64, f func(*actor) error) error {
