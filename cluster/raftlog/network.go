@@ -62,6 +62,10 @@ func (h *Host) Receive(from uint64, data []byte) {
 			return
 		}
 		data = data[n:]
+		if message.GetType() == raftpb.MsgSnap {
+			h.Logger.Error().Uint64("from", from).Uint64("group", group).Msg("a state comes as a stream, and not as a message")
+			continue
+		}
 		h.mu.Lock()
 		m := h.open[group]
 		h.mu.Unlock()
