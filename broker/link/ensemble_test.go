@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/warrenmq/warren/store/oplog"
 )
@@ -19,13 +20,14 @@ type ensemble struct {
 	entries  []oplog.Entry
 	replicas map[uint64]*replica
 	closed   bool
+	live     map[uint64]int64 // octets that each member needs
 	running  sync.WaitGroup
 }
 
 var errNotLeading = errors.New("this member does not lead")
 
 func newEnsemble(t testing.TB) *ensemble {
-	e := &ensemble{t: t, replicas: map[uint64]*replica{}}
+	e := &ensemble{t: t, replicas: map[uint64]*replica{}, live: map[uint64]int64{}}
 	e.arrived = sync.NewCond(&e.mu)
 	e.running.Go(e.commit)
 	return e
@@ -123,7 +125,7 @@ func (r *replica) Propose(b oplog.Batch) error {
 		return errNotLeading
 	}
 	r.waiting = append(r.waiting, b)
-	r.arrived.Signal()
+	r.arrived.Broadcast()
 	return nil
 }
 
@@ -138,9 +140,36 @@ func (r *replica) Near(s oplog.Span) ([]byte, bool) {
 	return data, err == nil
 }
 
-func (r *replica) Now() int64            { return 1 }
-func (r *replica) Account(uint64, int64) {}
-func (r *replica) Damage() error         { return nil }
+func (r *replica) Now() int64    { return 1 }
+func (r *replica) Damage() error { return nil }
+func (r *replica) Account(_ uint64, octets int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live[r.node] += octets
+	r.arrived.Broadcast()
+}
+
+// until waits until something holds of the ensemble. It is asked under the lock.
+func (e *ensemble) until(what string, holds func() bool) {
+	e.t.Helper()
+	late := false
+	over := time.AfterFunc(patience, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		late = true
+		e.arrived.Broadcast()
+	})
+	defer over.Stop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for !holds() {
+		if late {
+			e.t.Fatalf("waited in vain for %s: %v", what, e.live)
+		}
+		e.arrived.Wait()
+	}
+}
+
 func (r *replica) Do(f func()) error {
 	r.push(func(oplog.Machine) { f() })
 	return nil

@@ -86,6 +86,7 @@ func (s *guests) welcome(at visit, m *attachMessage, last []uint64) bool {
 	for i := range m.callers {
 		v.guests[m.callers[i].Key] = &guest{proposed: last[i]}
 	}
+	s.drop(at)
 	s.visitors[at] = v
 	return s.send(at, appendAttached(nil, at.group, m.epoch, last))
 }
@@ -122,10 +123,43 @@ func (s *guests) propose(from uint64, m *proposeMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.visitors[at]
-	if v == nil || v.epoch != m.epoch || s.holds(at, v, m) {
+	if v == nil || v.epoch != m.epoch {
+		s.refuse(at, m.epoch) // it may not know yet that it has to ask again
 		return
 	}
-	s.proposeNow(at, v, m)
+	if !s.holds(at, v, m) {
+		s.proposeNow(at, v, m)
+	}
+}
+
+// drop forgets an attachment. Nothing is kept back for its sessions any more: what goes to them is lost.
+func (s *guests) drop(at visit) {
+	v := s.visitors[at]
+	if v == nil {
+		return
+	}
+	delete(s.visitors, at)
+	for key, g := range v.guests {
+		if g.waker != nil {
+			g.waker.HasRoom(key)
+		}
+	}
+}
+
+// gone forgets a session that has ended.
+func (s *guests) gone(from uint64, m *tookMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.visitors[visit{m.group, from}]
+	if v == nil || v.epoch != m.epoch {
+		return
+	}
+	if g := v.guests[m.key]; g != nil {
+		delete(v.guests, m.key)
+		if g.waker != nil {
+			g.waker.HasRoom(m.key)
+		}
+	}
 }
 
 // proposeNow hands a batch to the group.
@@ -143,7 +177,7 @@ func (s *guests) proposeNow(at visit, v *visitor, m *proposeMessage) {
 		local = nil // one is missing: it has to ask again
 	}
 	if local == nil || local.Propose(m.batch) != nil {
-		delete(s.visitors, at)
+		s.drop(at)
 		s.refuse(at, m.epoch)
 		return
 	}
@@ -184,7 +218,7 @@ func (s *guests) pass(id uint64, to queue.SessionKey, events []group.Event) bool
 		}
 	}
 	if !s.send(at, appendEvents(nil, id, v.epoch, to, events)) {
-		delete(s.visitors, at)
+		s.drop(at)
 	}
 	return true
 }
@@ -261,33 +295,23 @@ func (s *guests) dismiss(at visit) {
 	defer s.mu.Unlock()
 	delete(s.asked, at)
 	if v := s.visitors[at]; v != nil {
-		delete(s.visitors, at)
+		s.drop(at)
 		s.refuse(at, v.epoch)
 	}
 }
 
 // lost forgets a node that cannot be reached: what was on its way to it is not kept back any more.
 func (s *guests) lost(node uint64) {
-	wakers := map[queue.SessionKey]group.Waker{}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for at := range s.asked {
 		if at.node == node {
 			delete(s.asked, at)
 		}
 	}
-	for at, v := range s.visitors {
-		if at.node != node {
-			continue
+	for at := range s.visitors {
+		if at.node == node {
+			s.drop(at)
 		}
-		delete(s.visitors, at)
-		for key, g := range v.guests {
-			if g.waker != nil {
-				wakers[key] = g.waker
-			}
-		}
-	}
-	s.mu.Unlock()
-	for key, w := range wakers {
-		w.HasRoom(key)
 	}
 }

@@ -148,6 +148,7 @@ type session struct {
 	answers   map[uint32][]queue.Outcome
 	told      []string
 	drained   int64 // of the window of consumer 1, and not given back
+	full      bool  // it reads nothing
 }
 
 // window is how many octets may be on their way to a consumer of the tests: some ten messages.
@@ -175,7 +176,7 @@ func (s *session) Post(events []group.Event) {
 }
 
 // Room implements group.Inbox.
-func (s *session) Room(queue.SessionKey, group.Waker) bool { return true }
+func (s *session) Room(queue.SessionKey, group.Waker) bool { return !s.full }
 
 func (s *session) event(e *group.Event) {
 	switch e.Kind {

@@ -38,12 +38,16 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 			return errMessage
 		}
 		l.guests.propose(from, m)
-	case kindTook:
+	case kindTook, kindGone:
 		m := r.took()
 		if r.bad {
 			return errMessage
 		}
-		l.guests.took(from, m)
+		if kind == kindTook {
+			l.guests.took(from, m)
+		} else {
+			l.guests.gone(from, m)
+		}
 	case kindLeads:
 		if route := l.known(r.number()); route != nil && !r.bad {
 			route.moved(from)

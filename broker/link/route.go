@@ -161,7 +161,13 @@ func (r *route) lost(node uint64) {
 func (r *route) forget(key queue.SessionKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.callers[key] == nil {
+		return
+	}
 	delete(r.callers, key)
+	if r.ready && r.leader != r.links.Node {
+		_ = r.links.Peers.Send(r.leader, appendGone(nil, r.group, r.epoch, key)) // a way that is lost is forgotten there as a whole
+	}
 }
 
 func (r *route) close() {

@@ -25,6 +25,7 @@ import (
 //	answer    number, 1 or 0 if it does not lead or cannot, what is answered
 //	question  number, what is asked of the node itself; the answer is an answer
 //	alarms    a bit for each alarm that is raised on the sender
+//	gone      group, epoch, node, session, 0: nothing is to be kept for the session any more
 const (
 	kindAttach byte = iota + 1
 	kindResume
@@ -40,6 +41,7 @@ const (
 	kindAnswer
 	kindQuestion
 	kindAlarms
+	kindGone
 )
 
 var errMessage = errors.New("link: not a message between nodes")
@@ -103,6 +105,10 @@ func appendPropose(dst []byte, id, epoch, revision uint64, b *oplog.Batch) []byt
 
 func appendTook(dst []byte, id, epoch uint64, key queue.SessionKey, bytes int) []byte {
 	return uvarints(append(dst, kindTook), id, epoch, key.Node, key.Session, uint64(bytes))
+}
+
+func appendGone(dst []byte, id, epoch uint64, key queue.SessionKey) []byte {
+	return uvarints(append(dst, kindGone), id, epoch, key.Node, key.Session, 0)
 }
 
 func appendEvents(dst []byte, id, epoch uint64, to queue.SessionKey, events []group.Event) []byte {
