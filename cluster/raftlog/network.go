@@ -107,7 +107,7 @@ func (m *member) lost(node uint64) {
 	m.worker.goRoundFor(m)
 	m.host.soon(func() {
 		m.worker.call(func() {
-			if m.closed || m.dismissed || m.worker.disk.stalled || m.raft.BasicStatus().Lead != raft.None {
+			if m.closed || m.dismissed || m.worker.disk.stalled || m.Damage() != nil || m.raft.BasicStatus().Lead != raft.None {
 				return
 			}
 			m.campaign()
@@ -152,13 +152,13 @@ func (w *worker) tick() {
 
 // tick lets a tick pass. A member whose disk hangs does not seek to lead, and leads no longer than it must.
 func (m *member) tick() {
-	stalled := m.worker.disk.stalled
-	if (stalled || m.dismissed) && !m.leading {
+	unfit := m.worker.disk.stalled || m.Damage() != nil // to lead
+	if (unfit || m.dismissed) && !m.leading {
 		return
 	}
 	m.raft.Tick()
 	m.giveUpHanding()
-	if stalled {
+	if unfit {
 		m.yield(nil)
 	}
 	if m.worker.ticks%viewTicks == 0 {

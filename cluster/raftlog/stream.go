@@ -62,6 +62,7 @@ func (h *Host) stream(to uint64) {
 		status := raft.SnapshotFinish
 		if err != nil {
 			status = raft.SnapshotFailure
+			m.damaged(err)
 			m.logger.Warn().Err(err).Uint64("to", to).Msg("the state of the group could not be sent")
 		}
 		m.worker.call(func() {
