@@ -54,9 +54,9 @@ deadletters:
 cluster: build
 	deploy/cluster
 
-## cluster-test: three nodes that are killed and stopped 50 times while they are published to and consumed from
+## cluster-test: three nodes that are killed and stopped 50 times, and every fault of a network, 10 s each, while they are published to and consumed from
 cluster-test:
-	$(GO) test -run 'TestClusterUnderFaults' -v -count=1 -timeout 60m ./cmd/warren -args -faults 50
+	$(GO) test -run 'TestClusterUnderFaults|TestClusterOverANetwork' -v -count=1 -timeout 60m ./cmd/warren -args -faults 50 -rounds 3 -lasting 10s
 
 ## disk: 20 GB through a store that holds 1 GB: what lies on the disk stays near what is alive
 disk:
