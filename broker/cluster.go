@@ -63,7 +63,7 @@ func (b *Broker) nodes() *management.Cluster {
 }
 
 // questionTime is how long a question of another node is looked at.
-const questionTime = 10 * time.Second
+const questionTime = time.Minute
 
 // question lets the API answer what that of another node asks.
 func (b *Broker) question(asked []byte) (said []byte, ok bool) {

@@ -21,7 +21,7 @@ func (b *Broker) makeHTTP() {
 		Editor: b.editor, Authority: b.env.Load().Authority, Registry: b.registry, Alarms: &b.alarms, PathPrefix: c.ManagementPrefix, Audit: b.config.Audit,
 		Nodes: b.nodes(), Groups: b.groups.list, Damage: b.groups.damage, Dial: b.dialLocal, Listeners: b.everyListener, Limits: b.limits, Logger: c.area("default"), Clock: c.Clock,
 		Identity: management.Identity{
-			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version,
+			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version, Own: c.OwnVersion,
 			DataDir: c.DataDir, DefaultQueueType: c.DefaultQueueType,
 			MaxConnections: c.MaxConnections, LogFiles: c.LogFiles, ConfigFiles: c.ConfigFiles, Settings: c.Settings, Forbidden: b.editor.Forbidden, Started: time.Now(),
 		},

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/warrenmq/warren/broker/session"
+	"github.com/warrenmq/warren/protocol"
 )
 
 // API is the HTTP API, for listeners that the Config does not know of.
@@ -33,6 +36,15 @@ func (b *Broker) ResumeListeners(ctx context.Context) (err error) {
 		b.config.Logger.Info().Msg("listeners are resumed")
 	}
 	return err
+}
+
+// CloseConnections ends all connections of clients, in order, and tells how many.
+func (b *Broker) CloseConnections(reason string) (n int) {
+	b.registry.Each(func(s *session.Session) {
+		s.Close(protocol.Errorf(protocol.CodeConnectionForced, "%s", reason))
+		n++
+	})
+	return n
 }
 
 // importDefinitions makes what the Config's definitions say, before any client comes.

@@ -2,6 +2,7 @@ package management
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,8 +33,8 @@ type Cluster struct {
 	Forget func(ctx context.Context, node uint64) error
 	// Drain notes that this node is to be spared, or no longer, and carries it out.
 	Drain func(ctx context.Context, on bool) error
-	// Transfer hands the leadership of a group that is led here to another member.
-	Transfer func(group, to uint64) error
+	// Transfer makes another member the leader of a group, for good.
+	Transfer func(ctx context.Context, group, to uint64) error
 	// Rebalance gives the groups that are led here to those that should lead them, and tells how many.
 	Rebalance func() int
 }
@@ -92,6 +93,7 @@ func (p *peers) silent(node uint64, now time.Time) {
 type question[A, R any] struct {
 	name   string
 	answer func(*Server, context.Context, A) (R, error)
+	time   time.Duration // how long a node has for an answer. Default nodeTime
 }
 
 // answerer is a question as the one who is asked sees it.
@@ -160,7 +162,7 @@ func (q question[A, R]) of(ctx context.Context, s *Server, node uint64, args A) 
 	if err != nil {
 		return said, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, nodeTime)
+	bounded, cancel := context.WithTimeout(ctx, cmp.Or(q.time, nodeTime))
 	defer cancel()
 	data, err := s.Nodes.Ask(bounded, node, asked)
 	if err != nil {

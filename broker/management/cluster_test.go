@@ -15,7 +15,7 @@ import (
 // TestNodesAskEachOther by bytes that are carried by hand: what each says is there, what one does not say is missing, and it is
 // not asked again for a while.
 func TestNodesAskEachOther(t *testing.T) {
-	echo := question[int, []int]{"test-echo", func(s *Server, _ context.Context, n int) ([]int, error) {
+	echo := question[int, []int]{name: "test-echo", answer: func(s *Server, _ context.Context, n int) ([]int, error) {
 		if n < 0 {
 			return nil, errNoAnswer
 		}

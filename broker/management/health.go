@@ -26,13 +26,13 @@ func healthRoutes() []route {
 		{"GET", "/health/checks/node-is-quorum-critical", anyUser, (*request).checkCritical, "No queue would be lost with this node"},
 		{"GET", "/health/checks/metadata-store/initialized", anyUser, fine, "The metadata is loaded"},
 		{"GET", "/health/checks/metadata-store/initialized/with-data", anyUser, fine, "The metadata is loaded and not empty"},
-		{"GET", leaders + "/all-vhosts", anyUser, fine, "All quorum queues have leaders"},
-		{"GET", leaders + "/all-vhosts/pattern/{pattern}", anyUser, fine, "All quorum queues with such names have leaders"},
-		{"GET", leaders + "/vhost/{in}", anyUser, fine, "All quorum queues of a vhost have leaders"},
-		{"GET", leaders + "/vhost/{in}/pattern/{pattern}", anyUser, fine, "All quorum queues of a vhost with such names have leaders"},
-		{"GET", "/health/checks/is-in-service", nobody, fine, "The node is not in maintenance"},
+		{"GET", leaders + "/all-vhosts", anyUser, (*request).checkLeaders, "All quorum queues have leaders"},
+		{"GET", leaders + "/all-vhosts/pattern/{pattern}", anyUser, (*request).checkLeaders, "All quorum queues with such names have leaders"},
+		{"GET", leaders + "/vhost/{in}", anyUser, (*request).checkLeaders, "All quorum queues of a vhost have leaders"},
+		{"GET", leaders + "/vhost/{in}/pattern/{pattern}", anyUser, (*request).checkLeaders, "All quorum queues of a vhost with such names have leaders"},
+		{"GET", "/health/checks/is-in-service", nobody, (*request).checkInService, "The node is not in maintenance"},
 		{"GET", "/health/checks/below-node-connection-limit", nobody, (*request).checkConnections, "One more connection would be accepted"},
-		{"GET", "/health/checks/ready-to-serve-clients", nobody, (*request).checkConnections, "Clients can be served"},
+		{"GET", "/health/checks/ready-to-serve-clients", nobody, (*request).checkReady, "Clients can be served"},
 		{"GET", "/health/checks/reached-target-cluster-size", nobody, fine, "All nodes are there"},
 		{"GET", "/aliveness-test/{vhost}", vhostUser, (*request).aliveness, "A vhost can be used"},
 		{"GET", "/healthchecks/node", anyUser, fine, "The node is up"},
@@ -197,10 +197,6 @@ func (q *request) checkProtocols() (answer, error) {
 		return answer{}, failed("No active listener", object{"missing": absent, "protocols": open})
 	}
 	return ok(object{"status": "ok", "protocols": open})
-}
-
-func (q *request) checkCritical() (answer, error) {
-	return ok(object{"status": "ok", "reason": "single node cluster"})
 }
 
 func (q *request) checkConnections() (answer, error) {

@@ -61,6 +61,7 @@ type Identity struct {
 	Node             string // its name
 	Cluster          string // the cluster's, as long as nobody has named it otherwise
 	Product, Version string // as clients expect them
+	Own              string // Warren's version
 	DataDir          string
 	DefaultQueueType string
 	MaxConnections   int // 0: no limit

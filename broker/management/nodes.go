@@ -11,7 +11,7 @@ type nodeAsked struct {
 	Query  string `json:"query"`
 }
 
-var askNode = question[nodeAsked, object]{"node", (*Server).nodeHere}
+var askNode = question[nodeAsked, object]{name: "node", answer: (*Server).nodeHere}
 
 func init() { register(askNode) }
 

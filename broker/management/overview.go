@@ -129,7 +129,7 @@ func (s *Server) nodeObject(a ages) object {
 	memoryLimit, diskLimit := s.Limits()
 	for key, value := range map[string]any{
 		"name": s.Node, "type": "disc", "running": true, "being_drained": false, "os_pid": strconv.Itoa(os.Getpid()),
-		"uptime": time.Since(s.Started).Milliseconds(), "run_queue": 0, "processors": runtime.GOMAXPROCS(0),
+		"warren_version": s.Own, "uptime": time.Since(s.Started).Milliseconds(), "run_queue": 0, "processors": runtime.GOMAXPROCS(0),
 		"rates_mode": "basic", "net_ticktime": 60, "mem_calculation_strategy": "rss",
 		"mem_limit": orAll(memoryLimit), "mem_alarm": s.Alarms.Raised(limits.Memory),
 		"disk_free_limit": diskLimit, "disk_free_alarm": s.Alarms.Raised(limits.Disk),

@@ -43,10 +43,10 @@ type closeAsked struct {
 }
 
 var (
-	askPlaces  = question[sessionsAsked, []spot]{"places", (*Server).placesHere}
-	askObjects = question[objectsAsked, []object]{"objects", (*Server).objectsHere}
-	askClose   = question[closeAsked, int]{"close", (*Server).closeHere}
-	askOwners  = question[[]uint64, map[uint64]owner]{"owners", (*Server).ownersHere}
+	askPlaces  = question[sessionsAsked, []spot]{name: "places", answer: (*Server).placesHere}
+	askObjects = question[objectsAsked, []object]{name: "objects", answer: (*Server).objectsHere}
+	askClose   = question[closeAsked, int]{name: "close", answer: (*Server).closeHere}
+	askOwners  = question[[]uint64, map[uint64]owner]{name: "owners", answer: (*Server).ownersHere}
 )
 
 func init() {
@@ -248,7 +248,7 @@ type consumersAsked struct {
 	VHosts []string `json:"vhosts,omitempty"`
 }
 
-var askConsumers = question[consumersAsked, []consumer]{"consumers", (*Server).consumersHere}
+var askConsumers = question[consumersAsked, []consumer]{name: "consumers", answer: (*Server).consumersHere}
 
 func init() { register(askConsumers) }
 

@@ -12,7 +12,7 @@ func allRoutes() []route {
 	return slices.Concat(
 		overviewRoutes(), healthRoutes(), definitionRoutes(), parameterRoutes(), policyRoutes(), connectionRoutes(),
 		consumerRoutes(), exchangeRoutes(), queueRoutes(), bindingRoutes(), vhostRoutes(), userRoutes(), permissionRoutes(),
-		variousRoutes(),
+		variousRoutes(), clusterRoutes(),
 	)
 }
 

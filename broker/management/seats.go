@@ -88,7 +88,7 @@ type queuesAsked struct {
 	Query  string   `json:"query"` // what history is wanted
 }
 
-var askQueues = question[queuesAsked, map[uint64]object]{"queues", (*Server).queuesHere}
+var askQueues = question[queuesAsked, map[uint64]object]{name: "queues", answer: (*Server).queuesHere}
 
 func init() { register(askQueues) }
 
@@ -201,10 +201,10 @@ type countAsked struct {
 	All  bool     `json:"all"`
 }
 
-var askCount = question[countAsked, map[uint64]float64]{"count", (*Server).countHere}
+var askCount = question[countAsked, map[uint64]float64]{name: "count", answer: (*Server).countHere}
 
 // ratesAsked is a question for rates of all queues, by where the numbers stand in a sample.
-var askRates = question[[]int, map[uint64]float64]{"rates", (*Server).ratesHere}
+var askRates = question[[]int, map[uint64]float64]{name: "rates", answer: (*Server).ratesHere}
 
 func init() {
 	register(askCount)

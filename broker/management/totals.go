@@ -32,9 +32,9 @@ type namesAsked struct {
 }
 
 var (
-	askShare     = question[shareAsked, overviewShare]{"overview", (*Server).shareHere}
-	askVHosts    = question[namesAsked, []object]{"vhosts", (*Server).vhostsHere}
-	askExchanges = question[namesAsked, []object]{"exchanges", (*Server).exchangesHere}
+	askShare     = question[shareAsked, overviewShare]{name: "overview", answer: (*Server).shareHere}
+	askVHosts    = question[namesAsked, []object]{name: "vhosts", answer: (*Server).vhostsHere}
+	askExchanges = question[namesAsked, []object]{name: "exchanges", answer: (*Server).exchangesHere}
 )
 
 func init() {

@@ -119,9 +119,6 @@ func (q *request) effectiveConfig() (answer, error) {
 	})
 }
 
-// rebalance has nothing to move on one node.
-func (q *request) rebalance() (answer, error) { return done() }
-
 func (q *request) reset() (answer, error) { return done() }
 
 func (q *request) resetNode() (answer, error) {
@@ -280,58 +277,20 @@ func (q *request) quorumQueue() (*topology.Queue, error) {
 	return one, nil
 }
 
-func (q *request) getQuorumStatus() (answer, error) {
-	if _, err := q.quorumQueue(); err != nil {
-		return answer{}, err
-	}
-	return ok([]object{{
-		"Node Name": q.server.Node, "Raft State": "leader", "Membership": "voter", "Last Log Index": 0, "Last Written": 0,
-		"Last Applied": 0, "Commit Index": 0, "Snapshot Index": 0, "Term": 1, "Machine Version": 1,
-	}})
-}
-
-// replica reads the node that a replica shall be on.
-func (q *request) replica() (string, error) {
-	body, err := q.body("node")
-	if err != nil {
-		return "", err
-	}
-	if _, err := q.quorumQueue(); err != nil {
-		return "", err
-	}
-	return text(body, "node", "")
-}
-
-func (q *request) addReplica() (answer, error) {
-	node, err := q.replica()
-	switch {
-	case err != nil:
-		return answer{}, err
-	case node != q.server.Node:
-		return answer{}, badRequest("node_not_running")
-	}
-	return answer{}, badRequest("already_a_member")
-}
-
-func (q *request) deleteReplica() (answer, error) {
-	node, err := q.replica()
-	switch {
-	case err != nil:
-		return answer{}, err
-	case node != q.server.Node:
-		return answer{}, badRequest("not_a_member")
-	}
-	return answer{}, badRequest("last_node")
-}
-
-// growReplicas has no second node to put replicas on.
+// growReplicas has no second node to put replicas on, or the cluster has done so already.
 func (q *request) growReplicas() (answer, error) {
 	if _, err := q.body("vhost_pattern", "queue_pattern", "strategy"); err != nil {
 		return answer{}, err
+	}
+	if !q.server.Nodes.single() {
+		return answer{}, badRequest(replicas)
 	}
 	return ok([]any{})
 }
 
 func (q *request) shrinkReplicas() (answer, error) {
+	if !q.server.Nodes.single() {
+		return answer{}, badRequest(replicas)
+	}
 	return answer{status: http.StatusAccepted}, nil
 }

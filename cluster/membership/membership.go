@@ -5,7 +5,8 @@
 //  3. What should change is written with Place, guarded by the revision it was decided on.
 //
 // Keys in the metadata store: known/UUID and name/NUMBER for nodes that belong to the cluster, alive/NUMBER for those that
-// live, group/NUMBER for groups, controller for the node that decides.
+// live, drained/NUMBER for those that are to be spared until somebody says otherwise, leaving/NUMBER for those that are about
+// to end, group/NUMBER for groups, controller for the node that decides.
 package membership
 
 import (
@@ -37,6 +38,8 @@ type Node struct {
 type Group struct {
 	Members []uint64 `json:"members"` // the nodes that are to hold it
 	First   []uint64 `json:"first"`   // those it began with
+	// Prefer is the member that an operator wants to lead it, 0 if it does not matter.
+	Prefer uint64 `json:"prefer,omitempty"`
 }
 
 // View is the cluster at one moment. It is not changed.
@@ -44,6 +47,8 @@ type View struct {
 	Nodes      map[uint64]Node // that belong to the cluster
 	Alive      map[uint64]bool
 	Lives      map[uint64]uint64 // of those, which one it is
+	Drained    map[uint64]bool   // that are to lead nothing and to have no clients, whether they live or not
+	Leaving    map[uint64]bool   // that live, and are about to end
 	Groups     map[uint64]Group
 	Controller uint64 // the node that decides; 0: none
 
@@ -65,6 +70,8 @@ type Registry struct {
 const (
 	knownPrefix   = "known/"
 	alivePrefix   = "alive/"
+	drainedPrefix = "drained/"
+	leavingPrefix = "leaving/"
 	groupPrefix   = "group/"
 	controllerKey = "controller"
 )
@@ -112,7 +119,7 @@ func (r *Registry) changed(e meta.Event) {
 }
 
 func (r *Registry) read() (*View, error) {
-	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Lives: map[uint64]uint64{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
+	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Lives: map[uint64]uint64{}, Drained: map[uint64]bool{}, Leaving: map[uint64]bool{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
 	for key, kv := range r.pairs {
 		v.revisions[key] = kv.Revision
 		if err := v.take(key, kv.Value); err != nil {
@@ -136,6 +143,12 @@ func (v *View) take(key string, value []byte) error {
 		if old, ok := v.Nodes[n.ID]; !ok || prefix+"/" == alivePrefix || old.Address == "" {
 			v.Nodes[n.ID] = n
 		}
+	case drainedPrefix, leavingPrefix:
+		id, err := strconv.ParseUint(rest, 10, 64)
+		if err != nil {
+			return err
+		}
+		map[string]map[uint64]bool{drainedPrefix: v.Drained, leavingPrefix: v.Leaving}[prefix+"/"][id] = true
 	case groupPrefix:
 		id, err := strconv.ParseUint(rest, 10, 64)
 		if err != nil {
@@ -265,16 +278,6 @@ func (r *Registry) Live(ctx context.Context, n Node) error {
 	_, err = r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{
 		Key: alivePrefix + strconv.FormatUint(n.ID, 10), Value: value, Ephemeral: true,
 	}}}, nil)
-	return err
-}
-
-// Forget takes a node out of the cluster for good.
-func (r *Registry) Forget(ctx context.Context, id uint64) error {
-	n, ok := r.View().Nodes[id]
-	if !ok {
-		return fmt.Errorf("there is no node %d", id)
-	}
-	_, err := r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{Key: knownPrefix + n.UUID, Delete: true}}}, nil)
 	return err
 }
 

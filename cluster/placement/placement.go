@@ -65,7 +65,7 @@ func Assign(v *membership.View, w Wishes) map[uint64]membership.Group {
 func (a *assignment) even(ids []uint64) {
 	most := slices.MaxFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(y, x)) })
 	least := slices.MinFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(x, y)) })
-	if a.load[most]-a.load[least] < 2 || !a.view.Alive[most] || !a.view.Alive[least] {
+	if a.load[most]-a.load[least] < 2 || !a.view.Alive[most] || !a.view.Alive[least] || a.view.Drained[least] {
 		return
 	}
 	for _, id := range ids {
@@ -77,7 +77,7 @@ func (a *assignment) even(ids []uint64) {
 		members := slices.Clone(g.Members)
 		members[at] = least
 		if a.zones(members) >= a.zones(g.Members) {
-			a.changed[id] = membership.Group{Members: members, First: g.First}
+			a.changed[id] = membership.Group{Members: members, First: g.First, Prefer: g.Prefer}
 			return
 		}
 	}
@@ -101,14 +101,14 @@ type assignment struct {
 // mend replaces members that are forgotten, and fills up. A group grows by as many members at once as it takes to be odd.
 func (a *assignment) mend(id uint64, g membership.Group, size int) {
 	members := slices.DeleteFunc(slices.Clone(g.Members), func(node uint64) bool { return !slices.Contains(a.nodes, node) })
-	for len(members) > size && len(members) > 1 {
+	for len(members) > max(size, 2) { // two are no majority more than one, but they have the messages twice
 		members = a.without(members)
 	}
 	members = a.fill(members, size, true)
 	if slices.Equal(members, g.Members) || len(members) == 0 || len(members) < len(g.Members) && len(members) < size {
 		return
 	}
-	a.changed[id] = membership.Group{Members: members, First: g.First}
+	a.changed[id] = membership.Group{Members: members, First: g.First, Prefer: g.Prefer}
 }
 
 // without takes the member off that has the most to do.
@@ -118,12 +118,12 @@ func (a *assignment) without(members []uint64) []uint64 {
 	return slices.DeleteFunc(members, func(node uint64) bool { return node == most })
 }
 
-// fill adds members, those in zones without one and with the least to do first.
+// fill adds members that live and are not drained, those in zones without one and with the least to do first.
 func (a *assignment) fill(members []uint64, size int, alive bool) []uint64 {
 	for len(members) < size {
 		best := uint64(0)
 		for _, id := range a.nodes {
-			if slices.Contains(members, id) || alive && !a.view.Alive[id] {
+			if slices.Contains(members, id) || alive && (!a.view.Alive[id] || a.view.Drained[id]) {
 				continue
 			}
 			if best == 0 || a.before(members, id, best) {
@@ -154,18 +154,26 @@ func (a *assignment) inZone(members []uint64, node uint64) (count int) {
 }
 
 // Leaders are who should lead the groups: each is given to the member that leads least so far, so that every node leads as many
-// as the others. Whether a member lives makes no difference: it comes back.
+// as the others, but for groups of which an operator has said who leads. Nodes that are to be spared lead nothing that others
+// can. Whether a member lives makes no difference: it comes back.
 func Leaders(v *membership.View) map[uint64]uint64 {
 	list, leads := map[uint64]uint64{}, map[uint64]int{}
-	for _, id := range slices.Sorted(maps.Keys(v.Groups)) {
+	ids := slices.Sorted(maps.Keys(v.Groups))
+	for _, id := range ids {
+		if g := v.Groups[id]; slices.Contains(g.Members, g.Prefer) && !v.Spared(g.Prefer) {
+			list[id] = g.Prefer
+			leads[g.Prefer]++
+		}
+	}
+	for _, id := range ids {
 		members := v.Groups[id].Members
-		if len(members) == 0 {
+		if len(members) == 0 || list[id] != 0 {
 			continue
 		}
 		turn := func(i int) int { return (i + len(members) - int(id%uint64(len(members)))) % len(members) }
 		best := 0
 		for i := range members {
-			if cmp.Or(cmp.Compare(leads[members[i]], leads[members[best]]), cmp.Compare(turn(i), turn(best))) < 0 {
+			if cmp.Or(cmp.Compare(spared(v, members[i]), spared(v, members[best])), cmp.Compare(leads[members[i]], leads[members[best]]), cmp.Compare(turn(i), turn(best))) < 0 {
 				best = i
 			}
 		}
@@ -173,4 +181,12 @@ func Leaders(v *membership.View) map[uint64]uint64 {
 		leads[members[best]]++
 	}
 	return list
+}
+
+// spared is 1 for a node that is to lead nothing.
+func spared(v *membership.View, node uint64) int {
+	if v.Spared(node) {
+		return 1
+	}
+	return 0
 }

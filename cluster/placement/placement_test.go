@@ -136,3 +136,59 @@ func TestLeadersAreSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestADrainedNode gets nothing new, keeps what it has, and leads nothing.
+func TestADrainedNode(t *testing.T) {
+	v := nodes("", "", "", "")
+	v.Drained = map[uint64]bool{4: true}
+	settle(t, v)
+	if load(v)[4] != 0 {
+		t.Errorf("groups are on a drained node: %v", v.Groups)
+	}
+	delete(v.Drained, 4)
+	settle(t, v)
+	before := fmt.Sprint(v.Groups)
+	v.Drained[4] = true
+	settle(t, v)
+	if fmt.Sprint(v.Groups) != before || load(v)[4] == 0 {
+		t.Errorf("before a node was drained %s, and then %v", before, v.Groups)
+	}
+	leads := func(node uint64) (n int) {
+		for _, leader := range Leaders(v) {
+			if leader == node {
+				n++
+			}
+		}
+		return n
+	}
+	if leads(4) != 0 || leads(1) == 0 {
+		t.Errorf("the drained node should lead %d groups", leads(4))
+	}
+	delete(v.Drained, 4)
+	if leads(4) == 0 {
+		t.Errorf("after it was revived it leads nothing")
+	}
+	for id, g := range v.Groups {
+		if slices.Contains(g.Members, 1) {
+			g.Prefer = 1
+			v.Groups[id] = g
+		}
+	}
+	if leads(1) != load(v)[1] {
+		t.Errorf("the node that is preferred should lead %d groups, and holds %d", leads(1), load(v)[1])
+	}
+}
+
+// TestTwoOfThreeStay: when one of three nodes is forgotten, both that are left keep what they have.
+func TestTwoOfThreeStay(t *testing.T) {
+	v := nodes("", "", "")
+	settle(t, v)
+	delete(v.Nodes, 2)
+	delete(v.Alive, 2)
+	settle(t, v)
+	for id, g := range v.Groups {
+		if members := slices.Sorted(slices.Values(g.Members)); !slices.Equal(members, []uint64{1, 3}) {
+			t.Errorf("group %d is on %v", id, members)
+		}
+	}
+}

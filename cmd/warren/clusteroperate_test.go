@@ -52,12 +52,11 @@ func TestOperatingACluster(t *testing.T) {
 		name string
 		run  func(*testing.T, *trio)
 	}{
-		{"lists", seeLists}, {"connections", closeFromAfar}, {"alarms", shareAlarms},
+		{"lists", seeLists}, {"connections", closeFromAfar}, {"alarms", shareAlarms}, {"status", seeStatus}, {"drain", drainAndRevive},
+		{"forget", forgetOne},
 	} {
-		if !t.Run(step.name, func(t *testing.T) {
-			c.t = t
-			step.run(t, c)
-		}) {
+		t.Log(step.name)
+		if step.run(t, c); t.Failed() {
 			return
 		}
 	}
@@ -153,7 +152,7 @@ func shareAlarms(t *testing.T, c *trio) {
 		said, code := c.tool(0, "rabbitmq-diagnostics", "check_alarms")
 		return code != 0 && strings.Contains(said, "memory on n2")
 	})
-	if err := ch.Publish("", "list0", false, false, amqp.Publishing{}); err != nil {
+	if err := ch.Publish("", "nowhere", false, false, amqp.Publishing{}); err != nil {
 		t.Fatal(err)
 	}
 	if b := <-blocked; !b.Active || b.Reason != "low on memory" {
@@ -167,5 +166,135 @@ func shareAlarms(t *testing.T, c *trio) {
 	}
 	if b := <-blocked; b.Active {
 		t.Errorf("the client hears %+v", b)
+	}
+}
+
+// seeStatus: every node tells of all, and the doctor finds nothing.
+func seeStatus(t *testing.T, c *trio) {
+	for node := range c.nodes {
+		said, code := c.ctl(node, "cluster_status", "--formatter", "json")
+		var status struct {
+			Running []string `json:"running_nodes"`
+			Cores   map[string]int
+			Groups  []struct {
+				Leader, Status string
+				Members        []struct{ Node, State string }
+			}
+		}
+		if err := json.Unmarshal([]byte(said), &status); err != nil || code != 0 {
+			t.Fatalf("%d, %v: %s", code, err, said)
+		}
+		if fmt.Sprint(status.Running) != "[n1 n2 n3]" || len(status.Groups) != 6 {
+			t.Errorf("node %d says %s", node+1, said)
+		}
+		for _, g := range status.Groups {
+			if g.Status != "ok" || g.Leader == "" || len(g.Members) != 3 {
+				t.Errorf("node %d says %+v", node+1, g)
+			}
+		}
+		if said, code := c.ctl(node, "doctor"); code != 0 || said != "nothing is wrong with 3 nodes and 6 groups\n" {
+			t.Errorf("%d: %s", code, said)
+		}
+		if said, code := c.tool(node, "rabbitmq-diagnostics", "check_if_node_is_quorum_critical"); code != 0 {
+			t.Errorf("%d: %s", code, said)
+		}
+		if said, code := c.tool(node, "rabbitmq-queues", "quorum_status", "list0"); code != 0 || strings.Count(said, "voter") != 3 {
+			t.Errorf("%d: %s", code, said)
+		}
+	}
+}
+
+// led gives how many groups a node leads, as another one sees it.
+func (c *trio) led(by, node int) (n int) {
+	c.t.Helper()
+	for _, row := range c.rows(node, "list_groups") {
+		if row["leader"] == fmt.Sprint("n", by+1) {
+			n++
+		}
+	}
+	return n
+}
+
+// drainAndRevive: a drained node leads nothing and has no clients, also after a restart, until it is revived.
+func drainAndRevive(t *testing.T, c *trio) {
+	conn := c.nodes[1].dial()
+	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
+	if said, code := c.tool(1, "rabbitmq-upgrade", "drain"); code != 0 {
+		t.Fatalf("%d: %s", code, said)
+	}
+	if n := c.led(1, 0); n != 0 {
+		t.Errorf("the drained node leads %d groups", n)
+	}
+	if err := <-closed; err == nil || !strings.Contains(err.Reason, "Node was put into maintenance mode") {
+		t.Errorf("the client hears %v", err)
+	}
+	drained := func() {
+		t.Helper()
+		if open(c.nodes[1].addr) {
+			t.Error("a drained node lets clients in")
+		}
+		within(t, clusterPatience, "the doctor says nothing else", func() bool {
+			said, code := c.ctl(0, "doctor")
+			return code == 1 && strings.Count(said, "\n") == 2 && strings.Contains(said, "node n2 is drained")
+		})
+		if said, _ := c.ctl(0, "cluster_status"); !strings.Contains(said, "Node: n2, status: marked for maintenance") {
+			t.Error(said)
+		}
+	}
+	drained()
+	c.nodes[1].stop()
+	c.begin(1)
+	c.nodes[1].ready()
+	drained()
+	if said, code := c.tool(1, "rabbitmq-upgrade", "revive"); code != 0 {
+		t.Fatalf("%d: %s", code, said)
+	}
+	c.nodes[1].dial()
+	within(t, clusterPatience, "the node leads again", func() bool { return c.led(1, 0) == 2 })
+	if said, code := c.tool(0, "rabbitmq-queues", "rebalance", "all"); code != 0 || !strings.Contains(said, "n2\t2\n") {
+		t.Errorf("%d: %s", code, said)
+	}
+	if said, code := c.ctl(0, "transfer_leadership", "1", "n3"); code != 0 {
+		t.Errorf("%d: %s", code, said)
+	}
+	within(t, clusterPatience, "the group has the leader that was wanted", func() bool { return c.rows(0, "list_groups")[0]["leader"] == "n3" })
+}
+
+// forgetOne: a node that is stopped hands over what it leads, and is forgotten; the others go on.
+func forgetOne(t *testing.T, c *trio) {
+	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code == 0 || !strings.Contains(said, "n3 is running") {
+		t.Errorf("%d: %s", code, said)
+	}
+	within(t, clusterPatience, "the node leads something", func() bool { return c.led(2, 0) > 0 })
+	c.nodes[2].stop()
+	if said := c.nodes[2].stdout.String(); !strings.Contains(said, "the leaderships are handed over") {
+		t.Error("the node did not hand over what it led")
+	}
+	for _, row := range c.rows(0, "list_groups") {
+		if row["leader"] != "n1" && row["leader"] != "n2" {
+			t.Errorf("after the node has handed over: %v", row)
+		}
+	}
+	if said, code := c.ctl(0, "doctor"); code != 1 || !strings.Contains(said, "node n3 is down") || !strings.Contains(said, "below its strength: n3 is down") {
+		t.Errorf("%d: %s", code, said)
+	}
+	if said, code := c.tool(0, "rabbitmq-diagnostics", "check_if_node_is_quorum_critical"); code == 0 {
+		t.Errorf("with two of three, both are needed: %s", said)
+	}
+	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code != 0 {
+		t.Fatalf("%d: %s", code, said)
+	}
+	within(t, clusterPatience, "all groups have two members", func() bool {
+		said, _ := c.ctl(1, "doctor")
+		return said == "nothing is wrong with 2 nodes and 6 groups\n"
+	})
+	for _, row := range c.rows(1, "list_queues", "name", "messages", "members") {
+		var n int
+		if _, err := fmt.Sscanf(fmt.Sprint(row["name"]), "list%d", &n); err == nil && (row["messages"] != float64(n+1) || fmt.Sprint(row["members"]) != "[n1 n2]") {
+			t.Errorf("%v", row)
+		}
+	}
+	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code == 0 {
+		t.Errorf("a node is forgotten twice: %s", said)
 	}
 }

@@ -27,7 +27,7 @@ func call(name string, args []string) int {
 		return entrypoint(args)
 	case "rabbitmq-server":
 		return complain(serve(args, containerSources()))
-	case "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues", "rabbitmqadmin":
+	case "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues", "rabbitmq-upgrade", "rabbitmqadmin":
 		return control(name, args, containerSources())
 	}
 	command := ""
@@ -41,6 +41,8 @@ func call(name string, args []string) int {
 		return complain(serve(args, ownSources()))
 	case "ctl":
 		return control("warren ctl", args, ownSources())
+	case "doctor":
+		return control("warren ctl", append([]string{"doctor"}, args...), ownSources())
 	case "config":
 		return complain(config(args))
 	case "cluster":
@@ -70,6 +72,7 @@ func complain(err error) int {
 func help() {
 	fmt.Print(`usage: warren [serve] [FLAGS]           runs a broker
        warren ctl COMMAND [ARGUMENTS]    administers it, with rabbitmqctl's commands
+       warren doctor                     says what is wrong with a broker, or its cluster, and what to do
        warren config list|effective      the settings there are; what they are here
        warren cluster init|token|join    makes certificates for the nodes of a cluster
        warren store verify|export DIR    looks at a data directory that no broker uses

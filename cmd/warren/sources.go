@@ -39,7 +39,7 @@ func containerSources() settings.Sources {
 }
 
 // names are the commands that the binary is, by the name it is called.
-var names = []string{"rabbitmq-server", "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmqadmin", "rabbitmq-queues"}
+var names = []string{"rabbitmq-server", "rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmqadmin", "rabbitmq-queues", "rabbitmq-upgrade"}
 
 // entrypoint runs what a container is told to run: one of our commands, or any other program in its place. Flags alone are
 // the server's.

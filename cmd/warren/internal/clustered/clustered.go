@@ -70,9 +70,10 @@ type Node struct {
 	host     *raftlog.Host
 	broker   atomic.Pointer[broker.Broker]
 
-	stop context.CancelFunc
-	runs sync.WaitGroup
-	undo []func() error
+	stop   context.CancelFunc
+	rested bool
+	runs   sync.WaitGroup
+	undo   []func() error
 }
 
 // Open joins the cluster. ctx bounds the opening.
@@ -214,14 +215,23 @@ func (n *Node) Serve(b *broker.Broker) {
 			b.Found(id)
 		}
 	}
+	if n.registry.View().Drained[n.Self.ID] {
+		if err := n.drain(context.Background(), true); err != nil {
+			n.Logger.Error().Err(err).Msg("this node was drained before, and takes clients nevertheless")
+		}
+	}
 }
 
-// Rest ends what opens and closes groups: the broker is about to be closed.
+// Rest ends what opens and closes groups, and hands over what is led here: the broker is about to be closed.
 func (n *Node) Rest() error {
 	if n.stop != nil {
 		n.stop()
 	}
 	n.runs.Wait()
+	if n.broker.Load() != nil && !n.rested {
+		n.rested = true
+		n.leave()
+	}
 	return nil
 }
 

@@ -1,18 +1,185 @@
 package clustered
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/warrenmq/warren/broker/management"
+	"github.com/warrenmq/warren/cluster/placement"
+	"github.com/warrenmq/warren/cluster/raftlog"
 )
 
 // shown is the cluster as the broker's API is told of it.
 func (n *Node) shown() management.Cluster {
 	return management.Cluster{
-		Nodes: n.nodes, Groups: n.members, Wanted: n.wanted,
+		Nodes: n.nodes, Groups: n.members, Wanted: n.wanted, Reach: n.reach, Expiry: n.expiry,
+		Forget: n.forget, Drain: n.drain, Transfer: n.transfer, Rebalance: n.rebalance,
 	}
+}
+
+// reach tells whether the cluster's metadata can be reached.
+func (n *Node) reach(ctx context.Context) error {
+	_, err := n.client.Get(ctx, n.Prefix+"reach")
+	return err
+}
+
+// expiry is when the certificate for other nodes ends.
+func (n *Node) expiry() time.Time {
+	if n.TLS == nil || n.TLS.GetCertificate == nil {
+		return time.Time{}
+	}
+	c, err := n.TLS.GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil || c.Leaf == nil {
+		return time.Time{}
+	}
+	return c.Leaf.NotAfter
+}
+
+// forget takes a node that does not live out of the cluster, and its member out of etcd if that runs in the nodes.
+func (n *Node) forget(ctx context.Context, id uint64) error {
+	name := n.registry.View().Nodes[id].Name
+	if err := n.registry.Forget(ctx, id); err != nil {
+		return err
+	}
+	n.Logger.Warn().Uint64("forgotten", id).Str("name", name).Msg("a node was forgotten")
+	if n.Embed == nil {
+		return nil
+	}
+	list, err := n.client.MemberList(ctx)
+	if err != nil {
+		return fmt.Errorf("node %s is forgotten, but may still be a member of etcd: %w", name, err)
+	}
+	for _, m := range list.Members {
+		if m.Name == name {
+			if _, err := n.client.MemberRemove(ctx, m.ID); err != nil {
+				return fmt.Errorf("node %s is forgotten, but still a member of etcd: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// maintenance is what clients hear, in RabbitMQ's words.
+const maintenance = "Node was put into maintenance mode"
+
+// drain lets this node lead nothing and have no clients, or ends that.
+func (n *Node) drain(ctx context.Context, on bool) error {
+	if err := n.registry.Drain(ctx, n.Self.ID, on); err != nil {
+		return err
+	}
+	b := n.broker.Load()
+	if b == nil {
+		return errors.New("the node is about to start or to end")
+	}
+	if !on {
+		return b.ResumeListeners(ctx)
+	}
+	err := b.SuspendListeners()
+	n.handOver(ctx)
+	closed := b.CloseConnections(maintenance)
+	n.Logger.Warn().Int("connections", closed).Msg("this node is drained: it leads nothing, and takes no clients until it is revived")
+	return err
+}
+
+// transfer makes another member the leader of a group, for good.
+func (n *Node) transfer(ctx context.Context, group, to uint64) error {
+	if err := n.registry.Prefer(ctx, group, to); err != nil {
+		return err
+	}
+	if _, _, leader := n.host.Members(group); leader == n.Self.ID && to != n.Self.ID {
+		return n.host.Transfer(group, to)
+	}
+	return nil // who leads it sees it, and hands over
+}
+
+// rebalance hands over the groups that others should lead, and tells how many.
+func (n *Node) rebalance() (moved int) {
+	v := n.registry.View()
+	leaders := placement.Leaders(v)
+	for _, s := range n.host.Status() {
+		to := leaders[s.Group]
+		if s.Leader == n.Self.ID && to != n.Self.ID && v.Alive[to] && follows(&s, to) && n.host.Transfer(s.Group, to) == nil {
+			moved++
+		}
+	}
+	return moved
+}
+
+// handOverTime bounds handOver, handOverEvery is how often it looks.
+const (
+	handOverTime  = 5 * time.Second
+	handOverEvery = 20 * time.Millisecond
+	handOverAgain = time.Second // when a group that is still led is handed over once more
+)
+
+// handOver gives all groups that this node leads to other members, and waits until these lead. What nobody can take stays.
+func (n *Node) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	defer cancel()
+	ticker := time.NewTicker(handOverEvery)
+	defer ticker.Stop()
+	asked := map[uint64]time.Time{}
+	for n.handOverOnce(asked) > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			n.Logger.Warn().Msg("not all groups were handed over in time")
+			return
+		}
+	}
+	if len(asked) > 0 {
+		n.Logger.Info().Int("groups", len(asked)).Msg("the leaderships are handed over")
+	}
+}
+
+// handOverOnce begins what is to be begun, and tells how many groups are led here that others can take.
+func (n *Node) handOverOnce(asked map[uint64]time.Time) (left int) {
+	v := n.registry.View()
+	for _, s := range n.host.Status() {
+		if s.Leader != n.Self.ID {
+			continue
+		}
+		to, best := uint64(0), uint64(0)
+		for _, p := range s.Peers {
+			if v.Alive[p.Node] && !v.Spared(p.Node) && follows(&s, p.Node) && p.Match >= best {
+				to, best = p.Node, p.Match
+			}
+		}
+		if to == 0 {
+			continue
+		}
+		left++
+		if time.Since(asked[s.Group]) >= handOverAgain && n.host.Transfer(s.Group, to) == nil {
+			asked[s.Group] = time.Now()
+		}
+	}
+	return left
+}
+
+// leaveTime is how long telling the others may take: etcd may be away.
+const leaveTime = time.Second
+
+// leave hands over what is led here before the node ends.
+func (n *Node) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if err := n.registry.Leave(ctx, n.Self.ID); err != nil {
+		n.Logger.Debug().Err(err).Msg("the others are not told that this node ends")
+	}
+	n.handOver(context.Background())
+}
+
+// follows tells whether a member votes, and gets what the leader writes.
+func follows(s *raftlog.Status, node uint64) bool {
+	return slices.Contains(s.Voters, node) && slices.ContainsFunc(s.Peers, func(p raftlog.Peer) bool {
+		return p.Node == node && p.State == "StateReplicate"
+	})
 }
 
 // nodes gives the nodes there are, by name.
@@ -23,6 +190,7 @@ func (n *Node) nodes() []management.Node {
 		of := v.Nodes[id]
 		list = append(list, management.Node{
 			ID: id, Name: of.Name, Address: of.Address, Zone: of.Zone, Holds: of.Backend, Alive: v.Alive[id] || id == n.Self.ID,
+			Drained: v.Drained[id],
 		})
 	}
 	slices.SortStableFunc(list, func(a, b management.Node) int { return strings.Compare(a.Name, b.Name) })
@@ -31,9 +199,14 @@ func (n *Node) nodes() []management.Node {
 
 // members gives how the groups stand that have a member here.
 func (n *Node) members() (list []management.GroupMember) {
+	progress := map[uint64]raftlog.Progress{}
+	for _, p := range n.host.Progress() {
+		progress[p.Group] = p
+	}
 	for _, s := range n.host.Status() {
 		g := management.GroupMember{
 			Group: s.Group, Leader: s.Leader, Term: s.Term, Voters: s.Voters, Learners: s.Learners, Last: s.Last, Committed: s.Committed,
+			Applied: progress[s.Group].Applied, Written: progress[s.Group].Written, Snapshot: progress[s.Group].Snapshot,
 		}
 		for _, p := range s.Peers {
 			g.Peers = append(g.Peers, management.GroupPeer{Node: p.Node, Match: p.Match, State: p.State, SilentMs: p.Silent.Milliseconds()})

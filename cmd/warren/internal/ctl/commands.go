@@ -31,6 +31,8 @@ const (
 	diagnostics = "rabbitmq-diagnostics"
 	plugins     = "rabbitmq-plugins"
 	queues      = "rabbitmq-queues"
+	ownTool     = "warren ctl" // has all commands
+	upgrade     = "rabbitmq-upgrade"
 )
 
 // commands is the table, by name.
@@ -38,7 +40,7 @@ var commands []*command
 
 // The table is put together here and not where it is declared: a command may call others.
 func init() {
-	commands = slices.Concat(userCommands, vhostCommands, policyCommands, queueCommands, nodeCommands, healthCommands,
+	commands = slices.Concat(userCommands, vhostCommands, policyCommands, queueCommands, nodeCommands, clusterCommands, healthCommands,
 		definitionCommands, listCommands(), pluginCommands)
 	slices.SortStableFunc(commands, func(a, b *command) int { return cmp.Compare(a.name, b.name) })
 }
@@ -56,13 +58,13 @@ func find(tool, name string) *command {
 // in tells whether a tool has the command. Diagnostics have all that only look.
 func (cmd *command) in(tool string) bool {
 	own, only := strings.CutPrefix(cmd.tools, "!")
-	if slices.Contains(strings.Fields(own), tool) {
+	if slices.Contains(strings.Fields(own), tool) || tool == ownTool {
 		return true
 	}
 	if only {
 		return false
 	}
-	return tool == "rabbitmqctl" || tool == "warren ctl" || tool == diagnostics && cmd.columns != nil
+	return tool == "rabbitmqctl" || tool == diagnostics && cmd.columns != nil
 }
 
 // check says what is wrong with the arguments.
@@ -149,8 +151,11 @@ var elsewhere = map[string]string{
 	"erlang_version": "there is no Erlang in it", "list_ciphers": "there is no advanced.config", "list_hashes": "there is no advanced.config",
 	"eval": "there is no Erlang in it", "eval_file": "there is no Erlang in it", "exec": "there is no Elixir in it",
 	"start_app": "a broker runs as long as its process does", "stop_app": "use stop", "reset": "stop the broker and remove its data directory",
-	"force_reset": "stop the broker and remove its data directory", "join_cluster": "clusters are not there yet",
-	"forget_cluster_node": "clusters are not there yet", "force_boot": "clusters are not there yet",
+	"force_reset": "stop the broker and remove its data directory", "join_cluster": "a node joins with warren cluster join, before its first start",
+	"force_boot": "a node starts by itself as soon as most of its etcd does",
+	"grow":       "the cluster places the members of groups by itself, on every node that joins",
+	"shrink":     "drain the node, stop it, and forget_cluster_node: others take the place of its members",
+	"add_member": "queues share groups, whose members the cluster places by itself", "delete_member": "queues share groups, whose members the cluster places by itself",
 	"set_channel_interceptor_priorities": "there are no interceptors", "encode": "there is no advanced.config",
 	"decode": "there is no advanced.config", "encrypt_conf_value": "there is no advanced.config", "decrypt_conf_value": "there is no advanced.config",
 }

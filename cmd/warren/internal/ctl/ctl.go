@@ -29,7 +29,7 @@ const (
 
 // Invocation is a call of a tool.
 type Invocation struct {
-	// Tool is its name: rabbitmqctl, rabbitmq-diagnostics, rabbitmq-queues, rabbitmq-plugins, rabbitmqadmin.
+	// Tool is its name: rabbitmqctl, rabbitmq-diagnostics, rabbitmq-queues, rabbitmq-upgrade, rabbitmq-plugins, rabbitmqadmin.
 	Tool string
 	Args []string
 	// Stdin holds passwords that are not arguments.

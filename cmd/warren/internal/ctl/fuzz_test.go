@@ -52,7 +52,7 @@ func FuzzCommandLine(f *testing.F) {
 			known[name] = true
 		}
 	}
-	tools := []string{"rabbitmqctl", diagnostics, plugins, "rabbitmq-queues", "warren ctl"}
+	tools := []string{"rabbitmqctl", diagnostics, plugins, queues, upgrade, ownTool}
 	f.Fuzz(func(t *testing.T, tool int, line string) {
 		args := strings.Split(line, "\n")
 		o, rest, err := parse(args)

@@ -18,8 +18,6 @@ const nodesGroup, clusterGroup, configGroup = "Nodes", "Cluster", "Configuration
 var nodeCommands = []*command{
 	{name: "status", group: listsGroup, help: "Displays status of a node", tools: diagnostics, run: nodeStatus,
 		banner: c1("Status of node %s ...")},
-	{name: "cluster_status", group: clusterGroup, help: "Displays all the nodes in the cluster, together with the currently running nodes",
-		tools: diagnostics, run: clusterStatus, banner: c1("Cluster status of node %s ...")},
 	{name: "environment", group: configGroup, help: "Displays the settings in force", tools: diagnostics, run: environment,
 		banner: c1("Application environment of node %s ...")},
 	{name: "set_cluster_name", group: configGroup, args: "<name>", least: 1, most: 1, help: "Sets the cluster name",
@@ -153,6 +151,8 @@ func (c *call) listeners() (string, []listener, error) {
 // nodeOf is what a node says of itself.
 type nodeOf struct {
 	Name         string      `json:"name"`
+	Version      string      `json:"rabbitmq_version"`
+	Own          string      `json:"warren_version"`
 	PID          json.Number `json:"os_pid"`
 	Uptime       int64       `json:"uptime"` // milliseconds
 	Processors   int         `json:"processors"`
@@ -248,38 +248,6 @@ func nodeStatus(c *call) (output, error) {
 		"memory": object{"total": object{"rss": n.MemUsed, "allocated": n.MemUsed}, "strategy": "rss"}, "vm_memory_high_watermark_limit": n.MemLimit,
 		"disk_free": n.DiskFree, "disk_free_limit": n.DiskLimit, "listeners": listeners, "tags": []string{},
 		"totals": object{"connection_count": o.Totals.Connections, "queue_count": o.Totals.Queues, "virtual_host_count": len(vhosts)},
-	}}, nil
-}
-
-func clusterStatus(c *call) (output, error) {
-	o, n, err := c.self()
-	if err != nil {
-		return output{}, err
-	}
-	var b strings.Builder
-	section(&b, "Basics", "Cluster name: "+o.Cluster, fmt.Sprintf("Total CPU cores available cluster-wide: %d", n.Processors))
-	section(&b, "Disk Nodes", o.Node)
-	section(&b, "Running Nodes", o.Node)
-	section(&b, "Versions", fmt.Sprintf("%s: RabbitMQ %s (%s)", o.Node, o.Version, c.Version))
-	section(&b, "CPU Cores", fmt.Sprintf("Node: %s, available CPU cores: %d", o.Node, n.Processors))
-	section(&b, "Maintenance status", fmt.Sprintf("Node: %s, status: not under maintenance", o.Node))
-	section(&b, "Alarms", n.alarms()...)
-	section(&b, "Network Partitions")
-	lines, listeners := []string{}, []object{}
-	for _, l := range o.Listeners {
-		lines = append(lines, fmt.Sprintf("Node: %s, interface: %s, port: %d, protocol: %s, purpose: %s", o.Node, l.iface(), l.Port, l.Protocol, purposes[l.Protocol]))
-		listeners = append(listeners, l.object())
-	}
-	section(&b, "Listeners", lines...)
-	alarms := n.alarms()
-	if alarms == nil {
-		alarms = []string{}
-	}
-	nodes := []string{o.Node}
-	return output{text: b.String(), value: object{
-		"cluster_name": o.Cluster, "disk_nodes": nodes, "running_nodes": nodes, "alarms": alarms, "partitions": object{}, "cluster_tags": []string{},
-		"listeners": object{o.Node: listeners}, "cpu_cores": object{o.Node: n.Processors}, "maintenance_status": object{o.Node: "not under maintenance"},
-		"versions": object{o.Node: object{"rabbitmq_name": "RabbitMQ", "rabbitmq_version": o.Version}},
 	}}, nil
 }
 

@@ -31,7 +31,7 @@ var (
 		"url": "url", "priority": "priority", "apply-to": "apply-to", "user": "user", "description": "description", "tags": "tags",
 		"default-queue-type": "default-queue-type", "format": "format", "per-connection-delay": "per-connection-delay", "limit": "limit",
 		"script-name": "script-name", "erlang-cookie": "erlang-cookie", "hashing-algorithm": "hashing-algorithm", "unit": "unit",
-		"protected-from-deletion": "protected-from-deletion", "address": "address", "within": "within",
+		"protected-from-deletion": "protected-from-deletion", "address": "address", "within": "within", "vhost-pattern": "vhost-pattern", "queue-pattern": "queue-pattern",
 	}
 )
 

@@ -1,0 +1,67 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// Forget takes a node out of the cluster for good. One that lives, or that alone holds a group, is not forgotten.
+func (r *Registry) Forget(ctx context.Context, id uint64) error {
+	v := r.View()
+	n, ok := v.Nodes[id]
+	if !ok {
+		return fmt.Errorf("there is no node %d", id)
+	}
+	if v.Alive[id] {
+		return fmt.Errorf("node %s is running: stop it first", n.Name)
+	}
+	if group, only := v.only(id); only {
+		return fmt.Errorf("node %s alone holds group %d: the messages in it would be lost", n.Name, group)
+	}
+	number := strconv.FormatUint(id, 10)
+	_, err := r.store.Commit(ctx, meta.Txn{
+		Guards: []meta.Guard{{Key: knownPrefix + n.UUID, Revision: v.revisions[knownPrefix+n.UUID]}, {Key: alivePrefix + number}},
+		Ops:    []meta.Op{{Key: knownPrefix + n.UUID, Delete: true}, {Key: drainedPrefix + number, Delete: true}},
+	}, nil)
+	if errors.Is(err, meta.ErrConflict) {
+		return fmt.Errorf("node %s has just started", n.Name)
+	}
+	return err
+}
+
+// Drain notes that a node is to lead nothing and to have no clients, or that it is as others again.
+func (r *Registry) Drain(ctx context.Context, id uint64, on bool) error {
+	op := meta.Op{Key: drainedPrefix + strconv.FormatUint(id, 10), Value: []byte("1")}
+	if !on {
+		op.Value, op.Delete = nil, true
+	}
+	_, err := r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{op}}, nil)
+	return err
+}
+
+// Leave notes that a node is about to end: nothing is handed over to it. It goes with the node's lease.
+func (r *Registry) Leave(ctx context.Context, id uint64) error {
+	_, err := r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{
+		Key: leavingPrefix + strconv.FormatUint(id, 10), Value: []byte("1"), Ephemeral: true,
+	}}}, nil)
+	return err
+}
+
+// Prefer makes a member the one that should lead a group.
+func (r *Registry) Prefer(ctx context.Context, group, node uint64) error {
+	v := r.View()
+	g := v.Groups[group]
+	if !slices.Contains(g.Members, node) {
+		return fmt.Errorf("node %s is no member of group %d", v.Nodes[node].Name, group)
+	}
+	g.Prefer = node
+	return r.Place(ctx, v, map[uint64]Group{group: g})
+}
+
+// Spared tells whether a node is to lead nothing.
+func (v *View) Spared(node uint64) bool { return v.Drained[node] || v.Leaving[node] }

@@ -1,0 +1,57 @@
+package membership
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/warrenmq/warren/store/meta"
+)
+
+// TestForget takes out a node that does not live, unless a group would go with it.
+func TestForget(t *testing.T) {
+	store := meta.NewMemory(nil, 0)
+	r := open(t, store)
+	ctx := context.Background()
+	for _, name := range []string{"a", "b", "c"} {
+		n, err := r.Join(ctx, Node{UUID: name, Name: name})
+		must(t, err)
+		if name == "a" {
+			must(t, r.Live(ctx, n))
+		}
+	}
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1, 2, 3}}, 2: {Members: []uint64{2}}}))
+	must(t, r.Drain(ctx, 3, true))
+	for node, want := range map[uint64]string{1: "is running", 2: "alone holds group 2", 9: "no node 9"} {
+		if err := r.Forget(ctx, node); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("node %d: %v, want %q", node, err, want)
+		}
+	}
+	must(t, r.Forget(ctx, 3))
+	if v := r.View(); len(v.Nodes) != 2 || v.Drained[3] {
+		t.Errorf("after c was forgotten: %+v", v)
+	}
+}
+
+// TestWhoIsSpared: who is drained, until it is revived, and who is about to end; and a member may be preferred.
+func TestWhoIsSpared(t *testing.T) {
+	r := open(t, meta.NewMemory(nil, 0))
+	ctx := context.Background()
+	must(t, r.Drain(ctx, 1, true))
+	must(t, r.Leave(ctx, 2))
+	if v := r.View(); !v.Spared(1) || !v.Spared(2) || v.Spared(3) || !v.Drained[1] || v.Drained[2] {
+		t.Errorf("%+v", v)
+	}
+	must(t, r.Drain(ctx, 1, false))
+	if r.View().Spared(1) {
+		t.Error("a node that was revived is spared")
+	}
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1, 2, 3}}}))
+	must(t, r.Prefer(ctx, 1, 3))
+	if g := r.View().Groups[1]; g.Prefer != 3 || len(g.Members) != 3 {
+		t.Errorf("%+v", g)
+	}
+	if err := r.Prefer(ctx, 1, 9); err == nil {
+		t.Error("a node that is no member is preferred")
+	}
+}
