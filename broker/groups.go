@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -53,19 +54,33 @@ const transientBase = 1 << 63
 
 func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
 
-// place spreads queues evenly, and leaves out groups that are damaged.
-func (g *groups) place(_ *topology.Catalog, q *topology.Queue) uint64 {
+// place spreads queues evenly, and leaves out groups that are damaged. Those that are to be led where they were declared go to
+// groups that are led here, if there are any.
+func (g *groups) place(c *topology.Catalog, q *topology.Queue) uint64 {
 	number := q.ID >> 1 // ids are odd
-	if q.Lasting() {
-		ids := g.layout.Load().ids
-		for i := range ids {
-			if id := ids[(number+uint64(i))%uint64(len(ids))]; g.refuses(id) == nil {
-				return id
-			}
-		}
-		return ids[number%uint64(len(ids))]
+	if !q.Lasting() {
+		return g.transientID(int(number % uint64(g.transient)))
 	}
-	return g.transientID(int(number % uint64(g.transient)))
+	ids := g.layout.Load().ids
+	sound := func(id uint64) bool { return g.refuses(id) == nil }
+	if g.links != nil && q.LeaderLocator(c) == "client-local" {
+		if id, ok := choose(ids, number, func(id uint64) bool { return sound(id) && g.links.Leading(id) }); ok {
+			return id
+		}
+	}
+	if id, ok := choose(ids, number, sound); ok {
+		return id
+	}
+	return ids[number%uint64(len(ids))]
+}
+
+// choose gives one of those that fit: the same for the same number, and all alike often.
+func choose(ids []uint64, number uint64, fits func(uint64) bool) (id uint64, ok bool) {
+	fitting := slices.DeleteFunc(slices.Clone(ids), func(id uint64) bool { return !fits(id) })
+	if len(fitting) == 0 {
+		return 0, false
+	}
+	return fitting[number%uint64(len(fitting))], true
 }
 
 // begin opens all groups that have a member here.

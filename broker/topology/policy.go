@@ -49,6 +49,25 @@ func (p *Policy) Value(name string) any {
 	return p.values[name]
 }
 
+// LeaderLocator is how the leader of a queue that is about to be declared is chosen: what its arguments or its policy say, or
+// nothing.
+func (q *Queue) LeaderLocator(c *Catalog) string {
+	if said, ok := q.Table.Get("x-queue-leader-locator"); ok {
+		locator, _ := said.(string) // anything else was refused
+		return locator
+	}
+	v := c.VHost(q.VHost)
+	if v == nil {
+		return ""
+	}
+	p := first(v.policies, func(p *Policy) bool { return p.forQueue(q) })
+	if p == nil {
+		return ""
+	}
+	locator, _ := p.text("queue-leader-locator") // "" is nothing
+	return locator
+}
+
 // text and number read a setting of that type.
 func (p *Policy) text(name string) (string, bool) {
 	s, ok := p.Value(name).(string)

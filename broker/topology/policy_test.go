@@ -64,6 +64,27 @@ func TestWhichPolicyApplies(t *testing.T) {
 	}
 }
 
+// TestWhereAQueueIsLed: what its arguments say goes before what its policy says.
+func TestWhereAQueueIsLed(t *testing.T) {
+	said := map[string]string{}
+	w := newWorld(t, func(o *Options) {
+		o.Place = func(c *Catalog, q *Queue) uint64 {
+			said[q.Name] = q.LeaderLocator(c)
+			return 1
+		}
+	})
+	w.policy("p", "queues", "^led", 0, `{"queue-leader-locator":"client-local"}`)
+	w.queue("a")
+	w.queue("led")
+	w.queue("led too", with("x-queue-leader-locator", "balanced"))
+	w.queue("b", with("x-queue-leader-locator", "client-local"))
+	for name, want := range map[string]string{"a": "", "led": "client-local", "led too": "balanced", "b": "client-local"} {
+		if said[name] != want {
+			t.Errorf("%s: %q, want %q", name, said[name], want)
+		}
+	}
+}
+
 func TestPoliciesByPriority(t *testing.T) {
 	w := newWorld(t)
 	w.queue("q")
