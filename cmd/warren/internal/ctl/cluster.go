@@ -218,6 +218,10 @@ func clusterStatus(c *call) (output, error) {
 	if err != nil && status(err) != http.StatusNotFound {
 		return output{}, err
 	}
+	var features []object
+	if err := c.client.get(api("feature-flags"), &features); err != nil && status(err) != http.StatusNotFound {
+		return output{}, err
+	}
 	s := statusOf{versions: object{}, cores: object{}, maintenance: object{}, listeners: object{}, alarms: []string{}}
 	for _, n := range nodes {
 		s.add(&n, c.Version)
@@ -249,6 +253,7 @@ func clusterStatus(c *call) (output, error) {
 	return output{text: b.String(), value: object{
 		"cluster_name": o.Cluster, "disk_nodes": s.disk, "running_nodes": s.running, "alarms": s.alarms, "partitions": object{}, "cluster_tags": []string{},
 		"listeners": s.listeners, "cpu_cores": s.cores, "maintenance_status": s.maintenance, "versions": s.versions, "groups": groups,
+		"feature_flags": features,
 	}}, nil
 }
 

@@ -1,0 +1,104 @@
+package management
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHowAGroupIs: of what nodes say of a group, one picture is made; who leads in the newest term knows best.
+func TestHowAGroupIs(t *testing.T) {
+	voters := []uint64{1, 2, 3}
+	member := func(leader, term, last uint64) GroupMember {
+		return GroupMember{Group: 7, Leader: leader, Term: term, Voters: voters, Last: last}
+	}
+	leader := func(peers ...GroupPeer) GroupMember {
+		m := member(1, 5, 5000)
+		m.Peers = peers
+		return m
+	}
+	good := []GroupPeer{{Node: 2, Match: 5000}, {Node: 3, Match: 4990}}
+	filled := leader(good...)
+	filled.Voters, filled.Learners = []uint64{1, 2}, []uint64{3}
+	for _, c := range []struct {
+		what     string
+		said     map[uint64]GroupMember
+		down     uint64
+		leader   uint64
+		status   string
+		critical string // the nodes it could not go on without
+		says     string // what the doctor says
+	}{
+		{"all is well", map[uint64]GroupMember{1: leader(good...), 2: member(1, 5, 5000), 3: member(1, 5, 4990)}, 0, 1, "ok", "", ""},
+		{"one believes that it leads an older term", map[uint64]GroupMember{1: leader(good...), 2: member(2, 4, 10), 3: member(1, 5, 4990)}, 0, 1, "ok", "", ""},
+		{"one is down", map[uint64]GroupMember{1: leader(good...), 2: member(1, 5, 5000)}, 3, 1, "below strength", "12", "c is down"},
+		{"one says nothing", map[uint64]GroupMember{1: leader(good...), 2: member(1, 5, 5000)}, 0, 1, "below strength", "12", "c is absent"},
+		{"one is not heard by the leader", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 5000, SilentMs: 9000}), 2: member(1, 5, 5000), 3: member(1, 5, 5000)},
+			0, 1, "below strength", "12", "c is silent"},
+		{"one is behind", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 100}), 2: member(1, 5, 5000), 3: member(1, 5, 100)},
+			0, 1, "lagging", "12", "c lacks 4900 entries"},
+		{"one is being filled", map[uint64]GroupMember{1: filled, 2: member(1, 5, 5000), 3: member(1, 5, 10)}, 0, 1, "below strength", "12", "c is being filled"},
+		{"nobody leads", map[uint64]GroupMember{2: member(0, 6, 5000)}, 1, 0, "no leader", "2", "has no leader"},
+	} {
+		said, alive := map[uint64][]GroupMember{}, map[uint64]bool{1: true, 2: true, 3: true}
+		for node, m := range c.said {
+			said[node] = []GroupMember{{Group: 6, Leader: 9, Term: 99}, m}
+		}
+		delete(alive, c.down)
+		g := viewGroup(7, voters, said, alive)
+		critical := ""
+		for node := range uint64(4) {
+			if g.critical(node) {
+				critical += fmt.Sprint(node)
+			}
+		}
+		if g.leader != c.leader || g.status() != c.status || critical != c.critical {
+			t.Errorf("%s: leader %d, %s, critical %q", c.what, g.leader, g.status(), critical)
+		}
+		says := ""
+		for _, one := range g.complaints(func(node uint64) string { return string("?abc"[node]) }, 1) {
+			says += one.What + "; "
+		}
+		if !strings.Contains(says, c.says) || c.says == "" && says != "" {
+			t.Errorf("%s: the doctor says %q", c.what, says)
+		}
+	}
+}
+
+// TestWhatTheDoctorSaysOfANode is nothing if nothing is wrong, and else what and what to do.
+func TestWhatTheDoctorSaysOfANode(t *testing.T) {
+	well := func() *condition { return &condition{answers: true, Expiry: map[string]int64{}} }
+	change := func(f func(*condition)) *condition {
+		c := well()
+		f(c)
+		return c
+	}
+	in := func(d time.Duration) int64 { return time.Now().Add(d).UnixMilli() }
+	for _, c := range []struct {
+		node      Node
+		condition *condition
+		severity  string
+		says      string
+	}{
+		{Node{Name: "a", Alive: true}, well(), "", ""},
+		{Node{Name: "a"}, nil, isError, "node a is down"},
+		{Node{Name: "a", Alive: true}, &condition{}, isError, "does not answer"},
+		{Node{Name: "a", Alive: true, Drained: true}, well(), isWarning, "is drained"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Metadata = "timed out" }), isError, "does not reach etcd: timed out"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Alarms, c.Low = []string{"disk"}, []string{"disk"} }), isError, "has an alarm: disk"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Low = []string{"memory"} }), isWarning, "near an alarm: memory"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.apartMs = 1500 }), isWarning, "1500 ms apart"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Expiry["amqp/ssl"] = in(-time.Hour) }), isError, "for amqp/ssl has ended"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Expiry["other nodes"] = in(48 * time.Hour) }), isWarning, "for other nodes ends at"},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Expiry["amqp/ssl"] = in(1000 * time.Hour) }), "", ""},
+		{Node{Name: "a", Alive: true}, change(func(c *condition) { c.Damage = []string{"0001.log at 7"} }), isError, "0001.log at 7"},
+	} {
+		list := complaintsOf(c.node, c.condition)
+		switch {
+		case c.says == "" && len(list) == 0:
+		case len(list) != 1 || list[0].Severity != c.severity || !strings.Contains(list[0].What, c.says) || list[0].Do == "" || c.says == "":
+			t.Errorf("%+v: %+v, want %q", c.condition, list, c.says)
+		}
+	}
+}
