@@ -115,7 +115,8 @@ func (n *Node) rebalance() (moved int) {
 const (
 	handOverTime  = 5 * time.Second
 	handOverEvery = 20 * time.Millisecond
-	handOverAgain = time.Second // when a group that is still led is handed over once more
+	handOverLook  = 1500 * time.Millisecond // for how long members are waited for of which nothing is known: who just leads looks once a second
+	handOverAgain = time.Second             // when a group that is still led is handed over once more
 )
 
 // handOver gives all groups that this node leads to other members, and waits until these lead. What nobody can take stays.
@@ -125,7 +126,7 @@ func (n *Node) handOver(ctx context.Context) {
 	ticker := time.NewTicker(handOverEvery)
 	defer ticker.Stop()
 	asked := map[uint64]time.Time{}
-	for n.handOverOnce(asked) > 0 {
+	for began := time.Now(); n.handOverOnce(asked, time.Since(began) < handOverLook) > 0; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -138,8 +139,9 @@ func (n *Node) handOver(ctx context.Context) {
 	}
 }
 
-// handOverOnce begins what is to be begun, and tells how many groups are led here that others can take.
-func (n *Node) handOverOnce(asked map[uint64]time.Time) (left int) {
+// handOverOnce begins what is to be begun, and tells how many groups are led here that others can take; where it waits, also
+// those that others may be able to take in a moment.
+func (n *Node) handOverOnce(asked map[uint64]time.Time, waits bool) (left int) {
 	v := n.registry.View()
 	for _, s := range n.host.Status() {
 		if s.Leader != n.Self.ID {
@@ -152,6 +154,9 @@ func (n *Node) handOverOnce(asked map[uint64]time.Time) (left int) {
 			}
 		}
 		if to == 0 {
+			if waits && slices.ContainsFunc(s.Voters, func(id uint64) bool { return id != n.Self.ID && v.Alive[id] && !v.Spared(id) }) {
+				left++
+			}
 			continue
 		}
 		left++
