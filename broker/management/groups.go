@@ -132,9 +132,15 @@ func (g *groupView) judge(best *GroupMember, alive map[uint64]bool) {
 			m.lag = best.Last - m.Last
 		}
 		for _, p := range best.Peers {
-			if p.Node == node {
-				m.lag, m.silentMs = best.Last-min(p.Match, best.Last), p.SilentMs
+			if p.Node != node {
+				continue
 			}
+			m.silentMs = p.SilentMs
+			if m.answers && m.Leader == g.leader && m.Term == g.term { // who leads since just now does not know yet
+				m.silentMs = 0
+				continue
+			}
+			m.lag = best.Last - min(p.Match, best.Last)
 		}
 		switch {
 		case !alive[node]:

@@ -34,8 +34,11 @@ func TestHowAGroupIs(t *testing.T) {
 		{"one believes that it leads an older term", map[uint64]GroupMember{1: leader(good...), 2: member(2, 4, 10), 3: member(1, 5, 4990)}, 0, 1, "ok", "", ""},
 		{"one is down", map[uint64]GroupMember{1: leader(good...), 2: member(1, 5, 5000)}, 3, 1, "below strength", "12", "c is down"},
 		{"one says nothing", map[uint64]GroupMember{1: leader(good...), 2: member(1, 5, 5000)}, 0, 1, "below strength", "12", "c is absent"},
-		{"one is not heard by the leader", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 5000, SilentMs: 9000}), 2: member(1, 5, 5000), 3: member(1, 5, 5000)},
+		{"one is not heard by the leader", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 5000, SilentMs: 9000}), 2: member(1, 5, 5000), 3: member(0, 5, 5000)},
 			0, 1, "below strength", "12", "c is silent"},
+		{"one has just begun to lead and has heard of nobody", map[uint64]GroupMember{
+			1: leader(GroupPeer{Node: 2, SilentMs: 9000}, GroupPeer{Node: 3, SilentMs: 9000}), 2: member(1, 5, 5000), 3: member(1, 5, 5000),
+		}, 0, 1, "ok", "", ""},
 		{"one is behind", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 100}), 2: member(1, 5, 5000), 3: member(1, 5, 100)},
 			0, 1, "lagging", "12", "c lacks 4900 entries"},
 		{"one is being filled", map[uint64]GroupMember{1: filled, 2: member(1, 5, 5000), 3: member(1, 5, 10)}, 0, 1, "below strength", "12", "c is being filled"},

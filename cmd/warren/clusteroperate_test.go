@@ -172,6 +172,10 @@ func shareAlarms(t *testing.T, c *trio) {
 // seeStatus: every node tells of all, and the doctor finds nothing.
 func seeStatus(t *testing.T, c *trio) {
 	for node := range c.nodes {
+		within(t, clusterPatience, "leaderships have come to rest", func() bool {
+			_, code := c.ctl(node, "doctor")
+			return code == 0
+		})
 		said, code := c.ctl(node, "cluster_status", "--formatter", "json")
 		var status struct {
 			Running []string `json:"running_nodes"`
