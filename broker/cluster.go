@@ -106,10 +106,18 @@ func (c *Config) layout() *layout {
 
 // membersOf gives the nodes that hold a group. One for queues that do not last is on the node in its number.
 func (g *groups) membersOf(id uint64) []uint64 {
-	if id >= transientBase {
-		return []uint64{(id &^ transientBase) >> 16}
+	if owner := ownerOf(id); owner != 0 {
+		return []uint64{owner}
 	}
 	return g.layout.Load().groups[id].Members
+}
+
+// ownerOf gives the node that a group lives and dies with, 0 if there is none.
+func ownerOf(id uint64) uint64 {
+	if id >= transientBase {
+		return (id &^ transientBase) >> 16
+	}
+	return 0
 }
 
 // leads tells whether a group can be asked here.
@@ -129,7 +137,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Leader: leader, Replied: b.replied, Answer: b.answer, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
-		Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
+		Owner: ownerOf, Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links
 }
@@ -147,6 +155,7 @@ func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
 // groups that are led here goes back.
 func (b *Broker) Alive(nodes map[uint64]uint64) {
 	b.groups.alive.Store(&nodes)
+	b.groups.links.Lives(nodes)
 	b.alarms.Keep(func(node uint64) bool { _, lives := nodes[node]; return lives })
 	for _, g := range b.groups.list() {
 		b.groups.bury(g)
@@ -160,13 +169,15 @@ func (g *groups) bury(of *group.Group) {
 		if alive == nil {
 			return
 		}
+		_, here := (*alive)[g.node]
+		ends := ownerOf(of.ID) != 0 && !here // the others have taken this node for gone, and its own groups with it
 		var b queue.Batch
 		oldest := s.Oldest()
 		for _, node := range slices.Sorted(maps.Keys(oldest)) {
 			first, lives := (*alive)[node]
 			switch {
 			case node == g.node:
-			case !lives:
+			case !lives || ends:
 				b.Add(&queue.Down{Node: node, Last: queue.Everything, Lost: true})
 			case oldest[node] < first:
 				b.Add(&queue.Down{Node: node, Last: first - 1, Lost: true})

@@ -14,6 +14,9 @@ type caller struct {
 	key       queue.SessionKey
 	pending   []pending
 	last      uint64 // number of the last batch that was applied
+	base      uint64 // number of the session's last batch before its numbers began anew, see mortal.go
+	newest    uint64 // and of its last one
+	stale     bool   // the group may know the session under its old numbers
 	consumers map[uint32]*consumer
 	resume    []queue.Seen // consumers of which the leader is to say again what they lack
 	owed      int          // octets that the leader was not told of yet, as taken
@@ -129,9 +132,13 @@ func (c *caller) takes(e *group.Event) bool {
 		con.seen, con.lost = e.Number-1, false
 		e.Ready += c.credit(e.Consumer)
 	case queue.Cancelled:
+		if c.consumers[e.Consumer] == nil && e.Outcome != queue.TimedOut { // which may be about what was got
+			return false
+		}
 		delete(c.consumers, e.Consumer)
 	case queue.Applied:
 		c.applied(e.Number)
+		e.Number += c.base
 	case queue.Answer, queue.Got:
 		return c.answered(e)
 	}
@@ -237,7 +244,7 @@ func (c *caller) end(id uint64) (events []group.Event) {
 			events = append(events, group.Event{Effect: queue.Effect{Kind: queue.Answer, To: c.key, Request: request}, Group: id})
 		}
 		if !p.applied {
-			events = append(events, group.Event{Effect: queue.Effect{Kind: queue.Applied, To: c.key, Number: p.batch.From.Seq}, Group: id})
+			events = append(events, group.Event{Effect: queue.Effect{Kind: queue.Applied, To: c.key, Number: p.batch.From.Seq + c.base}, Group: id})
 		}
 	}
 	c.pending = nil

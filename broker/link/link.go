@@ -42,6 +42,8 @@ type Env struct {
 	Members func(id uint64) []uint64
 	// Leader gives the node that is said to lead a group, 0 if nobody knows.
 	Leader func(id uint64) uint64
+	// Owner gives the node that a group lives and dies with, 0 if there is none. Nil: there never is.
+	Owner func(id uint64) uint64
 	// Nodes gives the other nodes that live.
 	Nodes func() []uint64
 	// Revision gives up to which revision this node's Catalog has everything, and Newest that of the newest thing in it.
@@ -77,6 +79,7 @@ type Links struct {
 
 	mu     sync.Mutex // guards what follows
 	routes map[uint64]*route
+	lives  map[uint64]uint64 // the nodes that live, and which life of each it is; nil: nobody has said
 	closed bool
 	seeks  sync.WaitGroup
 }

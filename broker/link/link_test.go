@@ -41,6 +41,7 @@ type world struct {
 	ended   func(queue.SessionKey)
 	alarmed chan [2]uint64 // who has told of which alarms
 	answer  func(question []byte) ([]byte, bool)
+	owner   uint64 // the node that the group lives and dies with
 }
 
 type anybody struct{}
@@ -81,6 +82,7 @@ func newWorld(t *testing.T) *world {
 			Revision: func() int64 { return w.editor.Catalog().Revision },
 			Newest:   func() int64 { return w.editor.Catalog().Newest },
 			Leads:    func(*group.Group, bool) {},
+			Owner:    func(uint64) uint64 { return w.owner },
 			Ended:    func(key queue.SessionKey) { w.ended(key) },
 			Alarms:   func() byte { return byte(node) },
 			Alarmed:  func(from uint64, alarms byte) { w.alarmed <- [2]uint64{from, uint64(alarms)} },
@@ -149,6 +151,8 @@ type session struct {
 	told      []string
 	drained   int64 // of the window of consumer 1, and not given back
 	full      bool  // it reads nothing
+	applied   uint64
+	refused   int
 }
 
 // window is how many octets may be on their way to a consumer of the tests: some ten messages.
@@ -180,7 +184,12 @@ func (s *session) Room(queue.SessionKey, group.Waker) bool { return !s.full }
 
 func (s *session) event(e *group.Event) {
 	switch e.Kind {
+	case queue.Applied:
+		s.applied = max(s.applied, e.Number)
 	case queue.Confirm, queue.Refuse:
+		if e.Kind == queue.Refuse {
+			s.refused += int(e.Count)
+		}
 		for n := e.Number; n < e.Number+uint64(e.Count); n++ {
 			s.confirmed[n]++
 		}

@@ -10,6 +10,7 @@ type network struct {
 	mu    sync.Mutex
 	lines map[[2]uint64]*line
 	links map[uint64]*Links
+	over  bool
 	done  sync.WaitGroup
 }
 
@@ -36,8 +37,11 @@ func (n *network) line(from, to uint64) *line {
 	defer n.mu.Unlock()
 	l := n.lines[[2]uint64{from, to}]
 	if l == nil {
-		l = &line{}
+		l = &line{closed: n.over}
 		l.some = sync.NewCond(&l.mu)
+		if n.over {
+			return l
+		}
 		n.lines[[2]uint64{from, to}] = l
 		n.done.Go(l.run)
 	}
@@ -100,7 +104,8 @@ func (n *network) cut(a, b uint64) {
 
 func (n *network) close() {
 	n.mu.Lock()
-	lines := n.lines
+	n.over = true
+	lines := n.lines // nobody adds any more
 	n.mu.Unlock()
 	for _, l := range lines {
 		l.mu.Lock()

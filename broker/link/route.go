@@ -15,6 +15,7 @@ import (
 type route struct {
 	links *Links
 	group uint64
+	owner uint64 // the node that the group lives and dies with; 0: there is none
 
 	mu      sync.Mutex         // guards what follows
 	epoch   uint64             // of the newest attachment, asked for or made
@@ -25,36 +26,58 @@ type route struct {
 	callers map[queue.SessionKey]*caller
 	seeking bool
 	closed  bool
+	life    uint64        // of the owner; 0: not known
+	dead    bool          // the owner does not live
 	news    chan struct{} // one place: something was learned about the leader
 }
 
 func newRoute(l *Links, id uint64) *route {
-	return &route{links: l, group: id, callers: map[queue.SessionKey]*caller{}, news: make(chan struct{}, 1)}
+	r := &route{links: l, group: id, callers: map[queue.SessionKey]*caller{}, news: make(chan struct{}, 1)}
+	if l.Owner != nil {
+		r.owner = l.Owner(id)
+	}
+	r.lives(l.lives)
+	return r
 }
 
 // Propose implements dispatch.Handle: the batch takes effect once, whoever leads. What bounds how many wait is the
 // session's own window.
 func (r *route) Propose(b oplog.Batch) error {
 	key := queue.SessionKey{Node: b.From.Node, Session: b.From.Session}
+	said, err := r.propose(key, b)
+	if len(said) > 0 {
+		r.links.Inboxes.Post(key, said)
+	}
+	return err
+}
+
+// propose gives what the session is to be told at once.
+func (r *route) propose(key queue.SessionKey, b oplog.Batch) (said []group.Event, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return oplog.ErrClosed
+		return nil, oplog.ErrClosed
 	}
 	if b.From.Seq == 0 && r.ready { // nobody waits for it
 		r.handIn(&pending{batch: b})
-		return nil
+		return nil, nil
 	}
 	c := r.caller(key)
+	c.renumber(&b)
 	if err := c.note(b); err != nil {
-		return fmt.Errorf("group %d: %w", r.group, err)
+		return nil, fmt.Errorf("group %d: %w", r.group, err)
 	}
-	if r.ready {
+	switch {
+	case r.dead:
+		return c.die(r.group), nil
+	case r.ready && !c.stale:
 		r.handIn(&c.pending[len(c.pending)-1])
-	} else {
+	case r.ready:
+		r.detach()
+	default:
 		r.seek()
 	}
-	return nil
+	return nil, nil
 }
 
 func (r *route) caller(key queue.SessionKey) *caller {
@@ -210,7 +233,7 @@ func (r *route) receive(from, epoch uint64, to queue.SessionKey, events []group.
 
 func (r *route) take(to queue.SessionKey, events []group.Event) []group.Event {
 	c := r.callers[to]
-	if c == nil {
+	if c == nil || c.stale {
 		return nil
 	}
 	events = c.take(events)
@@ -251,7 +274,7 @@ const (
 
 // seek looks for the leader until the route is attached to it.
 func (r *route) seek() {
-	if !r.seeking && !r.closed {
+	if !r.seeking && !r.closed && !r.dead {
 		r.seeking = true
 		r.links.seeks.Go(r.search)
 	}
@@ -288,7 +311,7 @@ func (r *route) pause() {
 func (r *route) attached() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready || r.closed {
+	if r.ready || r.closed || r.dead {
 		r.seeking = false
 		return true
 	}
@@ -298,7 +321,7 @@ func (r *route) attached() bool {
 // ask asks somebody to be the leader, and tells how long to wait for the answer; 0 ends the search.
 func (r *route) ask(turn int) time.Duration {
 	r.mu.Lock()
-	if r.ready || r.closed || len(r.callers) == 0 {
+	if r.ready || r.closed || r.dead || len(r.callers) == 0 {
 		r.seeking = false
 		r.mu.Unlock()
 		return 0
@@ -354,7 +377,7 @@ func (r *route) candidate(turn int) uint64 {
 func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready || r.closed || r.leader != leader || r.epoch != epoch || len(last) != len(r.asked) {
+	if r.ready || r.closed || r.dead || r.leader != leader || r.epoch != epoch || len(last) != len(r.asked) {
 		return false
 	}
 	r.ready = true
@@ -363,9 +386,18 @@ func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 	for i, key := range r.asked {
 		old[key] = last[i]
 	}
+	stale := false
 	for key, c := range r.callers {
 		c.owed = 0
-		r.handInAgain(c, old[key]) // 0 for those that came since the question
+		number, asked := old[key] // 0 for those that came since the question
+		if !r.refresh(c, number, asked) {
+			stale = true
+			continue
+		}
+		r.handInAgain(c, number)
+	}
+	if stale && r.ready { // until the group has forgotten them
+		r.detach()
 	}
 	r.tell()
 	return r.ready
@@ -374,6 +406,12 @@ func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 // handInAgain goes on from what is not answered. A session that the group no longer knows is at its end.
 func (r *route) handInAgain(c *caller, last uint64) {
 	if last < c.last && c.key.Node != queue.Forwarders {
+		if r.owner != 0 { // the node has come back before anybody has seen that it was gone
+			events := c.die(r.group)
+			c.stale = last > 0
+			go r.links.Inboxes.Post(c.key, events)
+			return
+		}
 		events := c.end(r.group)
 		go func() {
 			r.links.Inboxes.Post(c.key, events)

@@ -33,6 +33,15 @@ func (s *Set) answerAgain(c Command) {
 	}
 }
 
+// Without gives how a request ends if its group is gone, and all queues in it.
+func Without(c Command) Outcome {
+	switch c.(type) {
+	case *Attach, *Get, *Purge:
+		return NoQueue
+	}
+	return Done
+}
+
 // attachedAlready tells what became of an Attach.
 func (s *Set) attachedAlready(a *Attach) Outcome {
 	switch {

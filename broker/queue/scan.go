@@ -24,6 +24,27 @@ func Commands(data []byte, visit func(c Command)) error {
 	return nil
 }
 
+// Publishes visits the messages of a batch that are to be confirmed, those of one command together.
+func Publishes(data []byte, visit func(channel uint16, number uint64, count uint32)) error {
+	for len(data) > 0 {
+		if len(data) < commandHead || data[1] != commandVersion || uint64(len(data)) < commandHead+uint64(le.Uint32(data[2:])) {
+			return ErrCommand
+		}
+		n := commandHead + le.Uint32(data[2:])
+		if Op(data[0]) == OpPublish {
+			var p publish
+			if err := p.decode(data[commandHead:n], commandHead); err != nil {
+				return err
+			}
+			if p.confirm {
+				visit(p.channel, p.number, p.count)
+			}
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
 // RequestOf gives the number of the request that a command is answered under, 0 if nobody waits for an answer.
 func RequestOf(c Command) uint32 {
 	switch c := c.(type) {
