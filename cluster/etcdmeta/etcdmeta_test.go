@@ -194,6 +194,30 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestAMemberAloneGivesUp when it is told to, though the majority that it waits for is not there.
+func TestAMemberAloneGivesUp(t *testing.T) {
+	peer := "http://" + freeAddress(t)
+	o := EmbedOptions{
+		Name: "one", Dir: t.TempDir(), ClientURL: "http://" + freeAddress(t), PeerURL: peer,
+		Members: "one=" + peer + ",two=http://" + freeAddress(t) + ",three=http://" + freeAddress(t), Logger: zerolog.Nop(),
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Embed(ctx, o)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it waits on")
+	}
+}
+
 // TestAConflictWhileWatchesBegin: etcd drops questions for the progress of watches that have yet to catch up, so that nobody may
 // wait for an answer to one.
 func TestAConflictWhileWatchesBegin(t *testing.T) {

@@ -40,7 +40,7 @@ func Embed(ctx context.Context, o EmbedOptions) (*Embedded, error) {
 		e.Close()
 		return nil, fmt.Errorf("the embedded etcd ended: %w", err)
 	case <-ctx.Done():
-		e.Close()
+		go e.Close() // which waits for what this one has waited for in vain
 		return nil, fmt.Errorf("the embedded etcd finds no majority of its members: %w", ctx.Err())
 	}
 }
