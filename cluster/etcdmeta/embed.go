@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
+	"time"
 
 	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // EmbeddedMaxOps is how many operations an embedded member takes in one transaction.
@@ -51,6 +53,10 @@ func Dial(c clientv3.Config) (*clientv3.Client, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
+	c.DialOptions = append(c.DialOptions, grpc.WithConnectParams(grpc.ConnectParams{ // leases end soon after etcd is back
+		Backoff:           backoff.Config{BaseDelay: pauseLeast, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second},
+		MinConnectTimeout: pauseMost,
+	}))
 	client, err := clientv3.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)

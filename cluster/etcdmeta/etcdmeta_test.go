@@ -298,6 +298,22 @@ func TestALostLeaseIsReplaced(t *testing.T) {
 	}
 }
 
+// TestALeaseOutlivesEtcd: it was away for longer than the lease, and the node's ephemeral pairs stay.
+func TestALeaseOutlivesEtcd(t *testing.T) {
+	s := newServer(t)
+	a := s.open(Options{TTL: 3 * time.Second})
+	a.commit(meta.Txn{Ops: []meta.Op{{Key: "x", Value: []byte("1"), Ephemeral: true}}})
+	past := func() { <-time.After(8 * time.Second) } // leases run by etcd's own clock
+	s.stop()
+	past()
+	s.start()
+	past()
+	a.commit(meta.Txn{Ops: []meta.Op{put("y", "1")}})
+	if got := a.said(); !slices.Equal(got, []string{"x=1", "y=1"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestAWatchThatFellBehindCompaction is told the difference as one event.
 func TestAWatchThatFellBehindCompaction(t *testing.T) {
 	s := newServer(t)

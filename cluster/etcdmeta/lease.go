@@ -2,9 +2,11 @@ package etcdmeta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -69,8 +71,8 @@ func (s *Store) keepAlive() {
 			for range answers { // until the lease is lost, or the store closed
 			}
 		}
-		if s.ctx.Err() != nil {
-			return
+		if s.ctx.Err() != nil || s.lives() {
+			continue
 		}
 		s.lease.set(0)
 		s.Logger.Warn().Err(err).Msg("the node's lease is lost; taking another")
@@ -78,4 +80,19 @@ func (s *Store) keepAlive() {
 			s.sleep(pause)
 		}
 	}
+}
+
+// lives tells whether the lease still holds, once etcd can be asked: to this node it seems lost when etcd is away for as long as
+// it lasts, but etcd begins its time anew when it is back.
+func (s *Store) lives() bool {
+	for pause := pauseLeast; s.ctx.Err() == nil; pause = min(2*pause, pauseMost) {
+		ctx, cancel := context.WithTimeout(s.ctx, s.Timeout)
+		_, err := s.Client.KeepAliveOnce(ctx, s.lease.id())
+		cancel()
+		if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return err == nil
+		}
+		s.sleep(pause)
+	}
+	return false
 }
