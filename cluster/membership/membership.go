@@ -126,6 +126,13 @@ func (r *Registry) read() (*View, error) {
 			return nil, fmt.Errorf("%s in the metadata: %w", key, err)
 		}
 	}
+	for id, n := range v.Nodes {
+		if v.revisions[knownPrefix+n.UUID] == 0 { // it was forgotten, and lives
+			delete(v.Nodes, id)
+			delete(v.Alive, id)
+			delete(v.Lives, id)
+		}
+	}
 	return v, nil
 }
 
@@ -275,11 +282,20 @@ func (r *Registry) Live(ctx context.Context, n Node) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.store.Commit(ctx, meta.Txn{Ops: []meta.Op{{
-		Key: alivePrefix + strconv.FormatUint(n.ID, 10), Value: value, Ephemeral: true,
-	}}}, nil)
+	known := knownPrefix + n.UUID
+	revision := r.View().revisions[known]
+	if revision == 0 {
+		return ErrForgotten
+	}
+	_, err = r.store.Commit(ctx, meta.Txn{
+		Guards: []meta.Guard{{Key: known, Revision: revision}},
+		Ops:    []meta.Op{{Key: alivePrefix + strconv.FormatUint(n.ID, 10), Value: value, Ephemeral: true}},
+	}, nil)
 	return err
 }
+
+// ErrForgotten is returned for a node that does not belong to the cluster any more.
+var ErrForgotten = errors.New("the cluster has forgotten this node, or another has taken its place: it can only begin anew, with an empty data directory")
 
 // Control makes the node the one that decides, if there is none. It goes with the node's lease.
 func (r *Registry) Control(ctx context.Context, id uint64) error {

@@ -120,6 +120,14 @@ func TestANodeThatLostItsDirectory(t *testing.T) {
 	if v := r.View(); len(v.Nodes) != 1 || v.Nodes[2].UUID != "b" {
 		t.Errorf("%+v", v.Nodes)
 	}
+	if err := r.Live(ctx, old); !errors.Is(err, ErrForgotten) {
+		t.Errorf("the old one lives again: %v", err)
+	}
+	_, err = store.Commit(ctx, meta.Txn{Ops: []meta.Op{{Key: "alive/1", Value: []byte(`{"id":1,"uuid":"a","name":"n1"}`)}}}, nil)
+	must(t, err)
+	if v := r.View(); len(v.Nodes) != 1 || v.Alive[1] {
+		t.Errorf("one that was forgotten and says that it lives: %+v", v)
+	}
 	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{2}}}))
 	if _, err := r.Join(ctx, Node{UUID: "c", Name: "n1"}); err == nil || !strings.Contains(err.Error(), "group 1") {
 		t.Errorf("a group that only it held: %v", err)

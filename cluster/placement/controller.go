@@ -29,7 +29,9 @@ type Controller struct {
 	Wishes   Wishes
 	// Arrange is called, one call at a time, so that this node opens the groups it is to hold and closes those it has left.
 	Arrange func(*membership.View)
-	Logger  zerolog.Logger
+	// Forgotten is called when the node does not belong to the cluster any more.
+	Forgotten func(error)
+	Logger    zerolog.Logger
 
 	news  chan struct{}
 	since map[uint64]stable
@@ -81,7 +83,12 @@ func (c *Controller) Step(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	v := c.Registry.View()
-	if err := c.decide(ctx, v); err != nil && !errors.Is(err, meta.ErrConflict) && ctx.Err() == nil {
+	err := c.decide(ctx, v)
+	if errors.Is(err, membership.ErrForgotten) {
+		c.Forgotten(err)
+		return
+	}
+	if err != nil && !errors.Is(err, meta.ErrConflict) && ctx.Err() == nil {
 		c.Logger.Warn().Err(err).Msg("the cluster's metadata cannot be changed")
 	}
 	c.Arrange(v)

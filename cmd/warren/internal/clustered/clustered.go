@@ -135,7 +135,7 @@ func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, erro
 func (n *Node) control(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger, Arrange: n.arrange}
+	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger, Arrange: n.arrange, Forgotten: n.Logs.Fatal}
 	some := make(chan struct{})
 	var once sync.Once
 	n.registry.Listen(func(v *membership.View) {
