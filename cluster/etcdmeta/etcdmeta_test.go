@@ -301,13 +301,28 @@ func TestALostLeaseIsReplaced(t *testing.T) {
 // TestALeaseOutlivesEtcd: it was away for longer than the lease, and the node's ephemeral pairs stay.
 func TestALeaseOutlivesEtcd(t *testing.T) {
 	s := newServer(t)
-	a := s.open(Options{TTL: 3 * time.Second})
+	const seconds = 3
+	a := s.open(Options{TTL: seconds * time.Second})
 	a.commit(meta.Txn{Ops: []meta.Op{{Key: "x", Value: []byte("1"), Ephemeral: true}}})
-	past := func() { <-time.After(8 * time.Second) } // leases run by etcd's own clock
+	ctx := context.Background()
+	other, err := a.Client.Grant(ctx, seconds) // nobody looks after it once it seems lost
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := a.Client.KeepAlive(ctx, other.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.stop()
-	past()
+	for range answers { // until it seems lost
+	}
 	s.start()
-	past()
+	for over := false; !over; { // what begins anew with etcd and is not renewed ends
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		left, err := a.Client.TimeToLive(soon, other.ID)
+		cancel()
+		over = err == nil && left.TTL == -1
+	}
 	a.commit(meta.Txn{Ops: []meta.Op{put("y", "1")}})
 	if got := a.said(); !slices.Equal(got, []string{"x=1", "y=1"}) {
 		t.Errorf("%q", got)
