@@ -40,7 +40,8 @@ func Embed(ctx context.Context, o EmbedOptions) (*Embedded, error) {
 		e.Close()
 		return nil, fmt.Errorf("the embedded etcd ended: %w", err)
 	case <-ctx.Done():
-		go e.Close() // which waits for what this one has waited for in vain
+		server.Server.HardStop() // Close would wait for what was waited for in vain
+		e.Close()
 		return nil, fmt.Errorf("the embedded etcd finds no majority of its members: %w", ctx.Err())
 	}
 }
