@@ -52,13 +52,7 @@ func (b *Broker) nodes() *management.Cluster {
 		return management.Alone(b.config.NodeName, b.config.Node)
 	}
 	nodes := b.config.Cluster.Nodes
-	nodes.Self, nodes.Ask, nodes.Members = b.config.Node, links.AskNode, b.groups.membersOf
-	nodes.Leader = func(id uint64) uint64 {
-		if id >= transientBase {
-			return b.groups.membersOf(id)[0]
-		}
-		return links.LeaderOf(id)
-	}
+	nodes.Self, nodes.Ask, nodes.Members, nodes.Leader = b.config.Node, links.AskNode, b.groups.membersOf, links.LeaderOf
 	return &nodes
 }
 
@@ -127,8 +121,8 @@ func (g *groups) leads(id uint64) bool { return g.links == nil || g.links.Leadin
 func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 	c := b.config.Cluster
 	leader := func(id uint64) uint64 {
-		if id >= transientBase {
-			return b.groups.membersOf(id)[0]
+		if owner := ownerOf(id); owner != 0 {
+			return owner
 		}
 		return c.Leader(id)
 	}

@@ -25,7 +25,7 @@ type Cluster struct {
 	// Groups gives how the groups stand that have a member here; Wanted the members that each group is to have.
 	Groups func() []GroupMember
 	Wanted func() map[uint64][]uint64
-	// Lives gives the error with which the cluster's metadata cannot be reached, nil if it can.
+	// Reach gives the error with which the cluster's metadata cannot be reached, nil if it can.
 	Reach func(context.Context) error
 	// Expiry is when the certificate for other nodes ends; zero if there is none.
 	Expiry func() time.Time

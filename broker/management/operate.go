@@ -17,7 +17,7 @@ const (
 	doRebalance = "rebalance"
 )
 
-// done is what became of it: an error in words, or a number.
+// outcome is what became of it: an error in words, or a number.
 type outcome struct {
 	Failed string `json:"failed,omitempty"`
 	Count  int    `json:"count"`
@@ -54,13 +54,18 @@ func (s *Server) operateHere(ctx context.Context, what string) (outcome, error) 
 
 var errAlone = badRequest("this node belongs to no cluster")
 
+// fellow is the node of the path, which has to be a running one of a cluster.
+func (q *request) fellow() (Node, error) {
+	if q.server.Nodes.single() {
+		return Node{}, errAlone
+	}
+	return q.runs()
+}
+
 // operate does it on a node of the cluster.
 func (q *request) operate(what string) (answer, error) {
 	s := q.server
-	if s.Nodes.single() {
-		return answer{}, errAlone
-	}
-	n, err := q.runs()
+	n, err := q.fellow()
 	if err != nil {
 		return answer{}, err
 	}
@@ -101,10 +106,7 @@ func (q *request) forgetNode() (answer, error) {
 // moveLeader makes a member lead a group, for good: also after this node has seen it, nobody hands it back.
 func (q *request) moveLeader() (answer, error) {
 	s := q.server
-	if s.Nodes.single() {
-		return answer{}, errAlone
-	}
-	n, err := q.runs()
+	n, err := q.fellow()
 	if err != nil {
 		return answer{}, err
 	}

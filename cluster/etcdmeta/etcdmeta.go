@@ -49,10 +49,13 @@ type Store struct {
 	lease  lease
 }
 
+// DefaultTTL is how long a lease holds where Options say nothing.
+const DefaultTTL = 15 * time.Second
+
 // Open connects a node to the metadata. ctx bounds the opening alone.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.TTL == 0 {
-		o.TTL = 15 * time.Second
+		o.TTL = DefaultTTL
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second

@@ -221,7 +221,7 @@ func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 				case <-changed:
 					continue
 				case <-ctx.Done():
-					return n, fmt.Errorf("another node called %s lives: %w", n.Name, ctx.Err())
+					return n, fmt.Errorf("a node called %s lives, at %s: give this one another node_name (%w)", n.Name, old.Address, ctx.Err())
 				}
 			}
 			if group, only := v.only(old.ID); only {

@@ -47,7 +47,7 @@ func Assign(v *membership.View, w Wishes) map[uint64]membership.Group {
 		next = ids[len(ids)-1] + 1
 	}
 	for n := len(ids); n < w.PerNode*len(a.nodes); n++ {
-		members := a.fill(nil, size, true)
+		members := a.fill(nil, size)
 		if len(members) < size {
 			break // not enough of them live: a group that begins must not begin crippled
 		}
@@ -104,7 +104,7 @@ func (a *assignment) mend(id uint64, g membership.Group, size int) {
 	for len(members) > max(size, 2) { // two are no majority more than one, but they have the messages twice
 		members = a.without(members)
 	}
-	members = a.fill(members, size, true)
+	members = a.fill(members, size)
 	if slices.Equal(members, g.Members) || len(members) == 0 || len(members) < len(g.Members) && len(members) < size {
 		return
 	}
@@ -119,11 +119,11 @@ func (a *assignment) without(members []uint64) []uint64 {
 }
 
 // fill adds members that live and are not drained, those in zones without one and with the least to do first.
-func (a *assignment) fill(members []uint64, size int, alive bool) []uint64 {
+func (a *assignment) fill(members []uint64, size int) []uint64 {
 	for len(members) < size {
 		best := uint64(0)
 		for _, id := range a.nodes {
-			if slices.Contains(members, id) || alive && (!a.view.Alive[id] || a.view.Drained[id]) {
+			if slices.Contains(members, id) || !a.view.Alive[id] || a.view.Drained[id] {
 				continue
 			}
 			if best == 0 || a.before(members, id, best) {

@@ -6,6 +6,7 @@
 package clustered
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -103,7 +104,7 @@ func (n *Node) open(ctx context.Context) error {
 	if n.Advertise == "" {
 		n.Advertise = l.Addr().String()
 	}
-	n.Self, err = n.registry.Join(ctx, membership.Node{
+	n.Self, err = n.join(ctx, membership.Node{
 		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: !n.Frontend, Life: n.Life,
 	})
 	if err != nil {
@@ -121,6 +122,16 @@ func (n *Node) open(ctx context.Context) error {
 	n.network.Listen(l)
 	n.registry.Listen(n.meet)
 	return n.control(ctx)
+}
+
+// joinLeases is how many leases a node waits for another with its name to be gone: a dead one is after one.
+const joinLeases = 3
+
+// join makes the node one of the cluster.
+func (n *Node) join(ctx context.Context, self membership.Node) (membership.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinLeases*cmp.Or(n.Lease, etcdmeta.DefaultTTL))
+	defer cancel()
+	return n.registry.Join(ctx, self)
 }
 
 func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, error) {
@@ -191,7 +202,7 @@ func layout(v *membership.View) map[uint64]broker.Placement {
 func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
-		Peers: calls{n.network}, Aside: asks{n.network}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
+		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
@@ -290,18 +301,13 @@ type raft struct{ *transport.Transport }
 // Send implements raftlog.Network. What is lost is sent again.
 func (r raft) Send(to uint64, data []byte) { _ = r.Transport.Send(to, transport.Raft, data) }
 
-// calls is the transport as the broker sees it.
-type calls struct{ *transport.Transport }
-
-// asks is the transport as the broker's questions see it.
-type asks struct{ *transport.Transport }
-
-// Send implements link.Peers.
-func (a asks) Send(node uint64, data []byte) error {
-	return a.Transport.Send(node, transport.Asks, data)
+// lane is the transport as the broker sees it: one for what must come in order, one for questions.
+type lane struct {
+	*transport.Transport
+	number transport.Lane
 }
 
 // Send implements link.Peers.
-func (c calls) Send(node uint64, data []byte) error {
-	return c.Transport.Send(node, transport.Calls, data)
+func (l lane) Send(node uint64, data []byte) error {
+	return l.Transport.Send(node, l.number, data)
 }
