@@ -18,7 +18,7 @@ MODULES := $(dir $(wildcard go.mod compat-tests/*/go.mod))
 # The race detector needs a C compiler, the release does not: Go says whether it has found one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
-.PHONY: build run test sim sim-cluster cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-containers compat-reference generate clean
+.PHONY: build run test sim sim-cluster cluster cluster-test torture deadletters disk bench-disk bench-memory bench-pages race tidy vet lint vulncheck bench fuzz compat compat-cluster compat-containers compat-reference generate clean
 
 ## build: the release binary, static, in bin/warren
 build:
@@ -129,6 +129,10 @@ compat-containers:
 ## compat: unchanged RabbitMQ clients against Warren
 compat: build
 	compat-tests/run
+
+## compat-cluster: the same against a node of a cluster that holds no queues: all it serves is on others
+compat-cluster: build
+	compat-tests/run --cluster
 
 ## compat-reference: the same against a real RabbitMQ, to show that the tests are right
 compat-reference:
