@@ -31,7 +31,7 @@ type Options struct {
 	Prefix string
 	// TTL is how long ephemeral pairs outlive a node that is not heard of. Default 15 s.
 	TTL time.Duration
-	// Timeout bounds a Commit. Default 5 s.
+	// Timeout bounds a Commit. Default 4 s: whoever declares hears within 5.
 	Timeout time.Duration
 	// MaxOps is how many operations etcd takes in one transaction. Default 128, which is etcd's own default.
 	MaxOps int
@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.TTL = DefaultTTL
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 5 * time.Second
+		o.Timeout = 4 * time.Second
 	}
 	if o.MaxOps == 0 {
 		o.MaxOps = 128

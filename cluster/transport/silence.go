@@ -42,6 +42,7 @@ func (t *Transport) dial(ctx context.Context, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
+	eager(conn)
 	return &heard{conn, t.Silence}, nil
 }
 

@@ -114,6 +114,7 @@ const (
 
 // Listen accepts connections until Close.
 func (t *Transport) Listen(l net.Listener) {
+	eager(l)
 	t.runs.Go(func() {
 		if err := t.server.Serve(l); err != nil && t.ctx.Err() == nil {
 			t.Logger.Error().Err(err).Msg("the listener for other nodes ended")

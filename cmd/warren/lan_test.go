@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,14 +44,21 @@ func inNamespaces(t *testing.T) bool {
 	} else if err != nil {
 		t.Fatal(err)
 	}
+	var tests []string
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		t.Log(lines.Text())
+		if saidByTest.MatchString(lines.Text()) {
+			tests = append(tests, lines.Text()[:min(len(lines.Text()), 400)])
+		}
 	}
 	if err := again.Wait(); err != nil {
-		t.Error(err)
+		t.Errorf("%v; the tests said last:\n%s", err, strings.Join(tests[max(0, len(tests)-12):], "\n"))
 	}
 	return false
 }
+
+// saidByTest is the first line of what a test says; those of the processes that it shows are indented further.
+var saidByTest = regexp.MustCompile(`^ {4,8}(---|\w+_test\.go:\d+:) `)
 
 // lan is a network that the test makes: a bridge that it is on itself, and hosts, each in a namespace of its own.
 type lan struct {

@@ -402,7 +402,9 @@ func (n *network) tell() {
 	}
 	for _, p := range append(n.nodes[:], n.front, n.etcd) {
 		lines := strings.Split(p.stdout.String(), "\n")
-		lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, " DBG ") })
+		lines = slices.DeleteFunc(lines, func(line string) bool {
+			return strings.Contains(line, " DBG ") || strings.Contains(line, "connection open") || strings.Contains(line, "connection closed")
+		})
 		n.trio.t.Logf("%s\n%s\n%s", strings.Join(p.cmd.Args, " "), strings.Join(lines[max(0, len(lines)-100):], "\n"), p.stderr.String())
 	}
 }

@@ -70,6 +70,7 @@ type Node struct {
 	network  *transport.Transport
 	host     *raftlog.Host
 	broker   atomic.Pointer[broker.Broker]
+	living   *living
 
 	stop   context.CancelFunc
 	rested bool
@@ -110,6 +111,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())
 	}
+	n.living = newLiving(n.Self.ID)
 	network := transport.Options{Node: n.Self.ID, Cluster: n.Prefix, Handler: handler{n}, TLS: n.TLS, Logger: n.Logger}
 	if n.Doors != nil {
 		network.Doors = n.Doors(n)
@@ -163,7 +165,7 @@ func (n *Node) control(ctx context.Context) error {
 	}
 }
 
-// meet connects to the nodes there are, and tells the broker who lives.
+// meet connects to the nodes there are, and tells who lives.
 func (n *Node) meet(v *membership.View) {
 	for id, node := range v.Nodes {
 		if id != n.Self.ID {
@@ -174,9 +176,7 @@ func (n *Node) meet(v *membership.View) {
 		_, belongs := v.Nodes[node]
 		return belongs
 	})
-	if b := n.broker.Load(); b != nil {
-		b.Alive(v.Lives)
-	}
+	n.living.seen(v)
 }
 
 // arrange tells the broker where groups are.
@@ -220,7 +220,7 @@ func (n *Node) Host() *raftlog.Host { return n.host }
 // Serve connects the broker, which must be running.
 func (n *Node) Serve(b *broker.Broker) {
 	n.broker.Store(b)
-	n.meet(n.registry.View())
+	n.living.serve(b)
 	for id := range n.registry.View().Nodes {
 		if id != n.Self.ID {
 			b.Found(id)
@@ -249,6 +249,9 @@ func (n *Node) Rest() error {
 // Close leaves the cluster until the next start.
 func (n *Node) Close() (err error) {
 	n.broker.Store(nil)
+	if n.living != nil {
+		n.living.serve(nil)
+	}
 	err = n.Rest()
 	for i := len(n.undo) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.undo[i]())
@@ -277,6 +280,9 @@ func (h handler) Receive(from uint64, lane transport.Lane, data []byte) {
 
 // Found implements transport.Handler.
 func (h handler) Found(peer uint64, lane transport.Lane) {
+	if lane == transport.Calls {
+		h.living.reached(peer, true)
+	}
 	if b := h.broker.Load(); b != nil && lane == transport.Calls {
 		b.Found(peer)
 	}
@@ -287,9 +293,13 @@ func (h handler) Lost(peer uint64, lane transport.Lane) {
 	if lane == transport.Raft {
 		h.host.Lost(peer)
 	}
-	if b := h.broker.Load(); b != nil && lane == transport.Calls {
+	if lane != transport.Calls {
+		return
+	}
+	if b := h.broker.Load(); b != nil {
 		b.Lost(peer)
 	}
+	h.living.reached(peer, false)
 }
 
 // Stream implements transport.Handler.

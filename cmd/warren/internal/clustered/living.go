@@ -1,0 +1,68 @@
+package clustered
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/warrenmq/warren/broker"
+	"github.com/warrenmq/warren/cluster/membership"
+)
+
+// living is which nodes this one takes for living: those that show themselves in etcd, and those that have done so and still
+// answer. A lease that is lost while etcd is away, or slow, says nothing about the node; what is sent to it arrives.
+type living struct {
+	mu       sync.Mutex
+	broker   *broker.Broker // nil: nobody is to be told
+	view     *membership.View
+	answers  map[uint64]bool
+	lives    map[uint64]uint64 // the life of each, as the broker knows it
+	self     uint64
+	announce func(*broker.Broker, map[uint64]uint64)
+}
+
+func newLiving(self uint64) *living {
+	return &living{self: self, answers: map[uint64]bool{}, announce: (*broker.Broker).Alive}
+}
+
+// serve begins to tell a broker, or ends it.
+func (l *living) serve(b *broker.Broker) {
+	l.change(true, func() { l.broker = b })
+}
+
+// seen is told what etcd knows.
+func (l *living) seen(v *membership.View) {
+	l.change(true, func() { l.view = v })
+}
+
+// reached is told whether a node answers.
+func (l *living) reached(node uint64, answers bool) {
+	l.change(false, func() {
+		if answers {
+			l.answers[node] = true
+		} else {
+			delete(l.answers, node)
+		}
+	})
+}
+
+// change tells the broker, in the order in which things happen, who lives: always, or if that is something else than before.
+func (l *living) change(always bool, what func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	what()
+	if l.view == nil {
+		return
+	}
+	before := l.lives
+	l.lives = map[uint64]uint64{}
+	for id := range l.view.Nodes {
+		if life, shown := l.view.Lives[id]; shown {
+			l.lives[id] = life
+		} else if life, lived := before[id]; lived && l.answers[id] && id != l.self {
+			l.lives[id] = life
+		}
+	}
+	if l.broker != nil && (always || !maps.Equal(before, l.lives)) {
+		l.announce(l.broker, l.lives)
+	}
+}
