@@ -59,11 +59,39 @@ func (b *Broker) nodes() *management.Cluster {
 // questionTime is how long a question of another node is looked at.
 const questionTime = time.Minute
 
-// question lets the API answer what that of another node asks.
+// question answers what another node asks: whether somebody waits for direct replies, a byte and the name; or what its API
+// asks, which is JSON and this node's API answers.
 func (b *Broker) question(asked []byte) (said []byte, ok bool) {
+	if len(asked) > 0 && asked[0] == askWaits {
+		if b.env.Load().Replies.Waits(asked[1:]) {
+			return []byte{1}, true
+		}
+		return []byte{0}, true
+	}
 	ctx, cancel := context.WithTimeout(b.running, questionTime)
 	defer cancel()
 	return b.management.Answer(ctx, asked)
+}
+
+// askWaits begins the question whether somebody waits for direct replies.
+const askWaits = 1
+
+// waitsTime is how long a node has to say whether somebody waits there.
+const waitsTime = 3 * time.Second
+
+// waits asks a node whether somebody waits there for direct replies. Of one that is silent for too long it is taken for
+// granted: a reply too many does no harm. Of one that cannot be reached it is not: no reply gets there.
+func (b *Broker) waits(node uint64, name []byte) bool {
+	if !slices.Contains(b.groups.others(), node) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(b.running, waitsTime)
+	defer cancel()
+	said, err := b.groups.links.AskNode(ctx, node, append([]byte{askWaits}, name...))
+	if err != nil {
+		return ctx.Err() != nil
+	}
+	return len(said) == 1 && said[0] == 1
 }
 
 // layout is where all groups are. It is not changed.
@@ -131,9 +159,33 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Leader: leader, Replied: b.replied, Answer: b.answer, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
+		Tallies: b.registry.Tallies, Told: b.registry.Told,
 		Owner: ownerOf, Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links
+}
+
+// tallyPause is how long a node rests after it has told the others how many connections and channels it has.
+const tallyPause = 50 * time.Millisecond
+
+// tellTallies tells the other nodes how many connections and channels there are here, whenever that changes.
+func (b *Broker) tellTallies(stirred <-chan struct{}) {
+	rest := time.NewTicker(tallyPause)
+	defer rest.Stop()
+	for {
+		select {
+		case <-stirred:
+			b.groups.links.TellTallies()
+		case <-b.running.Done():
+			return
+		}
+		rest.Reset(tallyPause)
+		select {
+		case <-rest.C:
+		case <-b.running.Done():
+			return
+		}
+	}
 }
 
 // Receive takes what another node's broker has given to its Cluster.Peers.
@@ -150,6 +202,7 @@ func (b *Broker) Lost(node uint64) { b.groups.links.Lost(node) }
 func (b *Broker) Alive(nodes map[uint64]uint64) {
 	b.groups.alive.Store(&nodes)
 	b.groups.links.Lives(nodes)
+	b.registry.Alive(nodes)
 	b.alarms.Keep(func(node uint64) bool { _, lives := nodes[node]; return lives })
 	for _, g := range b.groups.list() {
 		b.groups.bury(g)

@@ -59,6 +59,10 @@ type Env struct {
 	// Alarmed takes which alarms are raised on another node, Alarms gives those of this one.
 	Alarmed func(node uint64, alarms byte)
 	Alarms  func() byte
+	// Told takes how many connections and channels another node has, Tallies gives those of this one: all, or what has changed
+	// since.
+	Told    func(node uint64, tallies []byte) error
+	Tallies func(all bool) []byte
 	// Replied takes a direct reply for a channel of this node, by the name that was made up for it.
 	Replied func(name, props, body []byte)
 	// Ended tells that the groups no longer know a session of this node.
@@ -74,7 +78,7 @@ type Links struct {
 	guests    guests
 	questions questions
 	looking   atomic.Int32 // how many questions of other nodes are looked at
-	telling   sync.Mutex   // of tellAlarms
+	telling   sync.Mutex   // of tellAlarms and TellTallies: what is told last is what is known last
 	ended     chan struct{}
 
 	mu     sync.Mutex // guards what follows
@@ -191,18 +195,36 @@ func (l *Links) Found(node uint64) {
 	if err := l.Peers.Send(node, []byte{kindAgain}); err != nil {
 		l.Logger.Debug().Err(err).Uint64("node", node).Msg("not sent")
 	}
+	l.introduce(node)
+}
+
+// introduce tells a node what all others know of this one.
+func (l *Links) introduce(node uint64) {
 	l.tellAlarms([]uint64{node})
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	_ = l.Peers.Send(node, append([]byte{kindTallies}, l.Tallies(true)...)) // else it is told when it is found
 }
 
 // TellAlarms tells the other nodes which alarms are raised here. Who does not hear of it is told when it is found.
 func (l *Links) TellAlarms() { l.tellAlarms(l.Nodes()) }
 
 func (l *Links) tellAlarms(nodes []uint64) {
-	l.telling.Lock() // what is told last must be what is known last
+	l.telling.Lock()
 	defer l.telling.Unlock()
 	alarms := l.Alarms()
 	for _, node := range nodes {
 		_ = l.Peers.Send(node, []byte{kindAlarms, alarms})
+	}
+}
+
+// TellTallies tells the other nodes what has changed of the Tallies. Who does not hear of it is told all when it is found.
+func (l *Links) TellTallies() {
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	news := append([]byte{kindTallies}, l.Tallies(false)...)
+	for _, node := range l.Nodes() {
+		_ = l.Peers.Send(node, news)
 	}
 }
 

@@ -40,6 +40,7 @@ type world struct {
 	groups  map[uint64]*group.Group
 	ended   func(queue.SessionKey)
 	alarmed chan [2]uint64 // who has told of which alarms
+	told    chan string    // who has told whom of which tallies
 	answer  func(question []byte) ([]byte, bool)
 	owner   uint64 // the node that the group lives and dies with
 }
@@ -60,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		t: t, log: newEnsemble(t), network: newNetwork(), inboxes: map[uint64]*group.Inboxes{}, links: map[uint64]*Links{},
-		groups: map[uint64]*group.Group{}, alarmed: make(chan [2]uint64, 64),
+		groups: map[uint64]*group.Group{}, alarmed: make(chan [2]uint64, 64), told: make(chan string, 64),
 		ended: func(key queue.SessionKey) { t.Errorf("session %v has ended", key) },
 	}
 	var err error
@@ -86,6 +87,11 @@ func newWorld(t *testing.T) *world {
 			Ended:    func(key queue.SessionKey) { w.ended(key) },
 			Alarms:   func() byte { return byte(node) },
 			Alarmed:  func(from uint64, alarms byte) { w.alarmed <- [2]uint64{from, uint64(alarms)} },
+			Tallies:  func(all bool) []byte { return fmt.Appendf(nil, "%d of all %v", node, all) },
+			Told: func(from uint64, tallies []byte) error {
+				w.told <- fmt.Sprint(from, " to ", node, ": ", string(tallies))
+				return nil
+			},
 			Aside:    port{w.network, node},
 			Question: func(question []byte) ([]byte, bool) { return w.answer(question) },
 			Logger:   zerolog.Nop(),

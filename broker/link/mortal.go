@@ -15,8 +15,14 @@ import (
 // Lives tells which nodes live, and which life of each it is.
 func (l *Links) Lives(nodes map[uint64]uint64) {
 	l.mu.Lock()
+	before := l.lives
 	l.lives = nodes
 	l.mu.Unlock()
+	for node := range nodes {
+		if _, lived := before[node]; !lived && node != l.Node { // it was told nothing of late
+			l.introduce(node)
+		}
+	}
 	for _, r := range l.all() {
 		r.lives(nodes)
 	}

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -85,4 +86,30 @@ func TestAlarmsAreTold(t *testing.T) {
 	}
 	w.links[3].Found(1)
 	knows(3)
+}
+
+// TestTalliesAreTold: what has changed to every node that lives, and everything to one that is found, or lives anew.
+func TestTalliesAreTold(t *testing.T) {
+	w := newWorld(t)
+	hears := func(want ...string) {
+		t.Helper()
+		for range want {
+			select {
+			case told := <-w.told:
+				if !slices.Contains(want, told) {
+					t.Errorf("%q is told, not one of %q", told, want)
+				}
+			case <-time.After(patience):
+				t.Fatalf("nobody is told %q", want)
+			}
+		}
+	}
+	w.links[2].TellTallies()
+	hears("2 to 1: 2 of all false", "2 to 2: 2 of all false", "2 to 3: 2 of all false", "2 to 4: 2 of all false")
+	w.links[3].Found(1)
+	hears("3 to 1: 3 of all true")
+	w.links[3].Lives(map[uint64]uint64{1: 1, 3: 1})
+	hears("3 to 1: 3 of all true")
+	w.links[3].Lives(map[uint64]uint64{1: 1, 3: 1, 4: 1})
+	hears("3 to 4: 3 of all true")
 }

@@ -80,6 +80,8 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		if alarms := r.byte(); !r.bad {
 			l.Alarmed(from, alarms)
 		}
+	case kindTallies:
+		return l.Told(from, r.data)
 	case kindAttached, kindRefused:
 		return l.answered(from, kind, r)
 	default:

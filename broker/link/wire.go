@@ -25,6 +25,7 @@ import (
 //	answer    number, 1 or 0 if it does not lead or cannot, what is answered
 //	question  number, what is asked of the node itself; the answer is an answer
 //	alarms    a bit for each alarm that is raised on the sender
+//	tallies   how many connections and channels the sender has, to the end
 //	gone      group, epoch, node, session, 0: nothing is to be kept for the session any more
 const (
 	kindAttach byte = iota + 1
@@ -42,6 +43,7 @@ const (
 	kindQuestion
 	kindAlarms
 	kindGone
+	kindTallies
 )
 
 var errMessage = errors.New("link: not a message between nodes")

@@ -10,7 +10,8 @@ import (
 	"github.com/warrenmq/warren/protocol"
 )
 
-// Registry is the open connections of a node, and the limits on their number.
+// Registry is the open connections of a node, and the limits on their number. How those of other nodes are counted stands in
+// tallies.go.
 type Registry struct {
 	Limit int // connections on the node; 0: no limit
 	Board *stats.Board
@@ -18,17 +19,15 @@ type Registry struct {
 	mu       sync.Mutex
 	arriving map[*Session]struct{} // not open yet
 	open     map[*Session]struct{}
-	vhost    map[string]int
-	user     map[string]int
-	channels map[string]int  // of each user
+	here     tallies
 	closed   *protocol.Error // why nobody is admitted any more
+	sharing
 }
 
 // NewRegistry makes an empty registry.
 func NewRegistry(limit int) *Registry {
 	return &Registry{
-		Limit: limit, Board: stats.NewBoard(), arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, vhost: map[string]int{},
-		user: map[string]int{}, channels: map[string]int{},
+		Limit: limit, Board: stats.NewBoard(), arriving: map[*Session]struct{}{}, open: map[*Session]struct{}{}, here: newTallies(),
 	}
 }
 
@@ -58,18 +57,18 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 	if g.Limit > 0 && len(g.open) >= g.Limit {
 		return protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
 	}
-	if limit, ok := c.VHost(vhost).Limit("max-connections"); ok && int64(g.vhost[vhost]) >= limit {
+	if limit, ok := c.VHost(vhost).Limit("max-connections"); ok && g.everywhere(ofVHost, vhost) >= limit {
 		return protocol.Errorf(protocol.CodeNotAllowed, "access to vhost '%s' refused for user '%s': connection limit (%d) is reached", vhost, user, limit)
 	}
 	if u := c.User(user); u != nil {
-		if limit, ok := u.Limit("max-connections"); ok && int64(g.user[user]) >= limit {
+		if limit, ok := u.Limit("max-connections"); ok && g.everywhere(ofUser, user) >= limit {
 			return protocol.Errorf(protocol.CodeNotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", user, limit)
 		}
 	}
 	delete(g.arriving, s)
 	g.open[s] = struct{}{}
-	g.vhost[vhost]++
-	g.user[user]++
+	g.count(ofVHost, vhost, 1)
+	g.count(ofUser, user, 1)
 	s.entered = vhost
 	g.Board.Churn.ConnectionsCreated.Add(1)
 	return nil
@@ -85,16 +84,9 @@ func (g *Registry) leave(s *Session) {
 	}
 	delete(g.open, s)
 	g.Board.Churn.ConnectionsClosed.Add(1)
-	count(g.vhost, s.entered, 1)
-	count(g.user, s.principal.Name(), 1)
-	count(g.channels, s.principal.Name(), s.opened)
-}
-
-// count takes n off what a map counts under a name.
-func count(m map[string]int, name string, n int) {
-	if m[name] -= n; m[name] <= 0 {
-		delete(m, name)
-	}
+	g.count(ofVHost, s.entered, -1)
+	g.count(ofUser, s.principal.Name(), -1)
+	g.count(channelsOf, s.principal.Name(), -s.opened)
 }
 
 // openChannel counts a channel, or says that its user has too many, on all connections together.
@@ -106,11 +98,11 @@ func (g *Registry) openChannel(c *topology.Catalog, s *Session) *protocol.Error 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if u := c.User(name); u != nil {
-		if limit, ok := u.Limit("max-channels"); ok && int64(g.channels[name]) >= limit {
+		if limit, ok := u.Limit("max-channels"); ok && g.everywhere(channelsOf, name) >= limit {
 			return protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", name, limit)
 		}
 	}
-	g.channels[name]++
+	g.count(channelsOf, name, 1)
 	s.opened++
 	return nil
 }
@@ -123,7 +115,7 @@ func (g *Registry) closeChannels(s *Session, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.opened -= n
-	count(g.channels, s.principal.Name(), n)
+	g.count(channelsOf, s.principal.Name(), -n)
 }
 
 // Each visits the open connections, in no order.

@@ -16,6 +16,8 @@ import (
 type Replies struct {
 	// Send gives a reply to the node that a name belongs to, and tells whether it is on its way; nil: there is no other node.
 	Send func(node uint64, name, props, body []byte) bool
+	// Ask asks the node that a name belongs to whether somebody waits there, and waits for the answer; nil: as Send.
+	Ask  func(node uint64, name []byte) bool
 	node uint64
 
 	mu   sync.RWMutex
@@ -78,11 +80,22 @@ const replyPrefix = topology.DirectReplyTo + "."
 // isReplyName tells whether a queue name is direct reply-to's, made up or bare.
 func isReplyName(name string) bool { return strings.HasPrefix(name, topology.DirectReplyTo) }
 
-// repliesTo tells whether a queue name is that of a channel which waits for direct replies.
+// Waits tells whether a name is of a channel of this node that waits for direct replies.
+func (p *Replies) Waits(name []byte) bool {
+	to, live := p.find(name)
+	return live && !to.deaf
+}
+
+// repliesTo tells whether a queue name is that of a channel which waits for direct replies. Of one on another node only that
+// node knows.
 func (r *reader) repliesTo(name string) bool {
-	to, live := r.env.Replies.find([]byte(name))
-	_, elsewhere := r.env.Replies.elsewhere([]byte(name)) // where only that node knows whether somebody waits
-	return live && !to.deaf || elsewhere && strings.HasPrefix(name, replyPrefix)
+	if !strings.HasPrefix(name, replyPrefix) {
+		return false
+	}
+	if node, elsewhere := r.env.Replies.elsewhere([]byte(name)); elsewhere {
+		return r.env.Replies.Ask(node, []byte(name))
+	}
+	return r.env.Replies.Waits([]byte(name))
 }
 
 // rewriteReplyTo replaces the name of the direct reply-to pseudo-queue by the one made up for the channel.

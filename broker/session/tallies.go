@@ -1,0 +1,129 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Limits on the connections and channels of a user, and on the connections to a vhost, are for all nodes together. Each node
+// tells the others its own numbers when they change, and counts what it was told last: so a limit may be passed by what is
+// opened on several nodes within the time that takes.
+
+// What is counted, by name.
+const (
+	ofVHost    = iota // connections to a vhost
+	ofUser            // connections of a user
+	channelsOf        // channels of a user
+	kindsOfTallies
+)
+
+// tallies are numbers by what is counted, and by name; 0 is left out.
+type tallies [kindsOfTallies]map[string]int
+
+func newTallies() (t tallies) {
+	for kind := range t {
+		t[kind] = map[string]int{}
+	}
+	return t
+}
+
+// set notes a number.
+func (t *tallies) set(kind int, name string, n int) {
+	if n > 0 {
+		t[kind][name] = n
+	} else {
+		delete(t[kind], name)
+	}
+}
+
+// told is what nodes tell each other, as JSON: numbers that have changed, those that are 0 now too, or all there are.
+type told struct {
+	All     bool    `json:"all"`
+	Numbers tallies `json:"numbers"`
+}
+
+// sharing is what a Registry knows of other nodes.
+type sharing struct {
+	stirred chan struct{}      // one place: some number has changed; nil: there are no other nodes
+	news    tallies            // what has changed since it was told
+	others  map[uint64]tallies // what other nodes have told
+	lives   map[uint64]uint64  // the nodes that live: the connections of others are gone
+}
+
+// Share lets the limits count what other nodes have. The channel has a value when Tallies has something new.
+func (g *Registry) Share() (stirred <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stirred, g.news, g.others = make(chan struct{}, 1), newTallies(), map[uint64]tallies{}
+	return g.stirred
+}
+
+// count adds to a number. The lock is held.
+func (g *Registry) count(kind int, name string, n int) {
+	n += g.here[kind][name]
+	g.here.set(kind, name, n)
+	if g.stirred == nil {
+		return
+	}
+	g.news[kind][name] = n
+	select {
+	case g.stirred <- struct{}{}:
+	default:
+	}
+}
+
+// everywhere gives a number of all nodes together. The lock is held.
+func (g *Registry) everywhere(kind int, name string) int64 {
+	n := g.here[kind][name]
+	for node, there := range g.others {
+		if _, lives := g.lives[node]; lives {
+			n += there[kind][name]
+		}
+	}
+	return int64(n)
+}
+
+// Tallies gives what another node is to be told: all numbers, or those that have changed since they were last asked for.
+func (g *Registry) Tallies(all bool) []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := told{All: all, Numbers: g.here}
+	if !all {
+		t.Numbers, g.news = g.news, newTallies()
+	}
+	data, err := json.Marshal(t)
+	if err != nil {
+		bug("tallies cannot be written: %v", err)
+	}
+	return data
+}
+
+// Told takes the Tallies of another node.
+func (g *Registry) Told(node uint64, data []byte) error {
+	var t told
+	if err := json.Unmarshal(data, &t); err != nil {
+		return fmt.Errorf("tallies of node %d: %w", node, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, is := g.others[node]
+	if t.All || !is {
+		known = newTallies()
+	}
+	for kind, numbers := range t.Numbers {
+		for name, n := range numbers {
+			known.set(kind, name, n)
+		}
+	}
+	g.others[node] = known
+	return nil
+}
+
+// Alive tells which nodes live.
+func (g *Registry) Alive(nodes map[uint64]uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lives = nodes
+}
+
+func bug(format string, values ...any) { panic("session: " + fmt.Sprintf(format, values...)) }
