@@ -27,6 +27,8 @@ type Cluster struct {
 	Drop func(group uint64) error
 	// Release asks a group that is led here to do without a member whose copy is damaged; see raftlog.Host.Release.
 	Release func(group, node, term uint64, closed bool, done func(free bool))
+	// Search reads all that is stored of groups, then calls done; what is damaged then refuses. It does not wait.
+	Search func(groups []uint64, done func())
 	// Term gives the newest term that this node knows of a group. It may read the disk.
 	Term func(group uint64) (uint64, error)
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.
@@ -258,6 +260,7 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 			}
 		}
 	}
+	g.search(b.config.Cluster)
 	for id := range *g.open.Load() {
 		if id < transientBase && !layout.holds(id, g.node) && b.config.Cluster.Left(id) {
 			g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")

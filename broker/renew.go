@@ -2,6 +2,8 @@ package broker
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"github.com/warrenmq/warren/broker/group"
 )
@@ -40,8 +42,24 @@ func (b *Broker) renew(id uint64, l *layout) error {
 	g.start.logger.Warn().Uint64("group", id).Msg("the damaged copy of the group was dropped; the others send theirs")
 	g.mu.Lock()
 	delete(g.damaged, id)
+	delete(g.met, id)
 	g.mu.Unlock()
 	return g.openOne(id, g.start.durable, nil)
+}
+
+// search looks for more as soon as something damaged is met. It is called by Arrange alone.
+func (g *groups) search(c *Cluster) {
+	found := false
+	for id := range g.damage() {
+		found, g.met[id] = found || !g.met[id], true
+	}
+	if !found {
+		return
+	}
+	g.start.logger.Warn().Msg("something stored here is damaged: everything else is read too")
+	c.Search(slices.Sorted(maps.Keys(*g.open.Load())), func() {
+		g.start.logger.Warn().Int("damaged", len(g.damage())).Msg("everything stored here was read")
+	})
 }
 
 // released tells whether a group does without this node's copy. If that is not known, its leader is asked until the next time.

@@ -203,7 +203,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
-		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Term: n.host.Term,
+		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
 }
