@@ -29,6 +29,10 @@ type Cluster struct {
 	Release func(group, node, term uint64, closed bool, done func(free bool))
 	// Search reads all that is stored of groups, then calls done; what is damaged then refuses. It does not wait.
 	Search func(groups []uint64, done func())
+	// Stuck tells why damage cannot be removed from the disk, nil if it can. Anew is told when this node has given up all its
+	// groups because of that: it is to begin anew, with nothing.
+	Stuck func() error
+	Anew  func(why error)
 	// Term gives the newest term that this node knows of a group. It may read the disk.
 	Term func(group uint64) (uint64, error)
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.
@@ -254,13 +258,14 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 		if err := b.renew(id, layout); err != nil {
 			return err
 		}
-		if g.at(id) == nil && g.refuses(id) == nil {
+		if g.at(id) == nil && g.refuses(id) == nil && !g.given[id] {
 			if err := g.openOne(id, g.start.durable, layout.begins(id, g.node)); err != nil {
 				return err
 			}
 		}
 	}
 	g.search(b.config.Cluster)
+	g.giveUp(b.config.Cluster, layout)
 	for id := range *g.open.Load() {
 		if id < transientBase && !layout.holds(id, g.node) && b.config.Cluster.Left(id) {
 			g.start.logger.Info().Uint64("group", id).Msg("this node has left the group")

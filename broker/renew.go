@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/store/oplog"
 )
 
 // asking is what the leader of a group was asked about this node's copy of it, which is damaged.
@@ -23,11 +26,14 @@ func (b *Broker) renew(id uint64, l *layout) error {
 	if opened != nil {
 		refused = opened.Damage()
 	}
+	if refused == nil && g.turn(id) {
+		refused = g.givesUp
+	}
 	if refused == nil || len(l.groups[id].Members) < 3 || !g.released(b.config.Cluster, id, opened == nil) {
 		return nil
 	}
 	if opened != nil {
-		g.start.logger.Error().Err(refused).Uint64("group", id).Msg("this node's copy of the group is damaged, and is no longer used")
+		g.start.logger.Error().Err(refused).Uint64("group", id).Msg("this node's copy of the group is no longer used")
 		g.mu.Lock()
 		g.damaged[id] = refused
 		g.mu.Unlock()
@@ -36,15 +42,75 @@ func (b *Broker) renew(id uint64, l *layout) error {
 		}
 		return nil
 	}
-	if err := b.config.Cluster.Drop(id); err != nil {
+	err := b.config.Cluster.Drop(id)
+	if err != nil && !errors.Is(err, oplog.ErrDamaged) {
 		return err
 	}
-	g.start.logger.Warn().Uint64("group", id).Msg("the damaged copy of the group was dropped; the others send theirs")
+	if err != nil && g.givesUp == nil {
+		g.stays = cmp.Or(g.stays, err)
+		return nil
+	}
+	if g.givesUp == nil {
+		g.start.logger.Warn().Uint64("group", id).Msg("the damaged copy of the group was dropped; the others send theirs")
+	}
 	g.mu.Lock()
 	delete(g.damaged, id)
 	delete(g.met, id)
 	g.mu.Unlock()
-	return g.openOne(id, g.start.durable, nil)
+	if g.givesUp != nil {
+		if g.given[id] = true; g.next == id {
+			g.next = 0
+		}
+		return nil
+	}
+	err = g.openOne(id, g.start.durable, nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stays == nil { // nothing of it was left, and it is met again
+		g.stays = g.damaged[id]
+	}
+	return err
+}
+
+// turn tells whether a group that is whole is the next that a node gives up which gives up all: one at a time, so that the
+// others have a majority of each even if another node ends.
+func (g *groups) turn(id uint64) bool {
+	if g.givesUp == nil || g.given[id] || g.next != 0 && g.next != id {
+		return false
+	}
+	g.next = id
+	return true
+}
+
+// giveUp lets the node begin anew, under another number, if it cannot be rid of damage: it stands in the way of everything
+// that lies beside it on the disk, or hides what the node has promised. First all groups are given up, so that nobody counts
+// on what they have here. It is called by Arrange alone.
+func (g *groups) giveUp(c *Cluster, l *layout) {
+	if g.stays == nil {
+		g.stays = c.Stuck()
+	}
+	if g.stays == nil {
+		return
+	}
+	if g.givesUp == nil {
+		for _, id := range l.ids {
+			if l.holds(id, g.node) && len(l.groups[id].Members) < 3 {
+				g.start.logger.Debug().Uint64("group", id).Msg("this node cannot begin anew: the group has too few other members")
+				return
+			}
+		}
+		g.givesUp = g.stays
+		g.start.logger.Error().Err(g.stays).Msg("the node cannot be rid of this: it gives up all its groups, and then begins anew")
+	}
+	for _, id := range l.ids {
+		if l.holds(id, g.node) && !g.given[id] {
+			return
+		}
+	}
+	if !g.left {
+		g.left = true
+		c.Anew(g.givesUp)
+	}
 }
 
 // search looks for more as soon as something damaged is met. It is called by Arrange alone.
@@ -79,8 +145,11 @@ func (g *groups) released(c *Cluster, id uint64, closed bool) bool {
 	g.asked[id] = asked
 	g.mu.Unlock()
 	term, err := c.Term(id)
-	if err != nil {
-		g.start.logger.Error().Err(err).Uint64("group", id).Msg("the damaged copy of the group stays: it does not say what it has promised")
+	if err != nil && g.givesUp == nil { // as the node that it is it cannot go on without knowing what it has promised
+		g.mu.Lock()
+		delete(g.asked, id)
+		g.mu.Unlock()
+		g.stays = cmp.Or(g.stays, err)
 		return false
 	}
 	g.links.Ask(id, appendRelease(g.node, term, closed), func(said []byte, err error) {

@@ -48,7 +48,7 @@ func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 		TargetFileSizes:             [7]int64{fileBytes, 2 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes, 4 * fileBytes},
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactions },
 		Logger:                      chat{r, d.failure},
-		EventListener:               listener(r, d.failure),
+		EventListener:               listener(r, d.failure, o.Stuck),
 	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
@@ -62,19 +62,26 @@ func pebbleOptions(o *Options, d *disk, lock *pebble.Lock) *pebble.Options {
 
 // listener hears what Pebble does in the background. What cannot be read because it is damaged does not end the process:
 // what is whole goes on being served. Everything else does.
-func listener(r *reports, f *failure) *pebble.EventListener {
+func listener(r *reports, f *failure, stuck func(error)) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			switch {
 			case errors.Is(err, pebble.ErrCancelledCompaction), errors.Is(err, pebble.ErrClosed):
 			case pebble.IsCorruptionError(err):
 				r.say("%v", Explain(err))
+				if stuck != nil {
+					stuck(Explain(err))
+				}
 			default:
 				f.happened(fmt.Errorf("maintaining the data directory failed: %w", err))
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			r.say("%v: file %s: %s", ErrDamaged, info.Path, oneLine(info.Details))
+			err := fmt.Errorf("%w: file %s: %s", ErrDamaged, info.Path, oneLine(info.Details))
+			r.say("%v", err)
+			if stuck != nil {
+				stuck(err)
+			}
 		},
 	}
 }

@@ -33,6 +33,9 @@ type Options struct {
 	Log func(format string, args ...any)
 	// ReadOnly opens a directory for looking alone; nothing in it is changed. It has to exist.
 	ReadOnly bool
+	// Stuck is told, perhaps again and again, that a file is damaged: it stands in the way of putting the directory in order, and
+	// what is deleted around the damage stays on the disk.
+	Stuck func(error)
 	// Salvage, with ReadOnly, opens a directory whose write-ahead log is damaged, and shows what stands before the damage.
 	Salvage bool
 }

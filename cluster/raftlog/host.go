@@ -151,7 +151,7 @@ func (h *Host) Drop(group uint64) error {
 	s := entries.New(h.Store, group)
 	b := s.NewBatch()
 	if err := s.DropTo(b); err != nil {
-		return errors.Join(fmt.Errorf("group %d: %w", group, err), b.Close())
+		return errors.Join(fmt.Errorf("group %d: %w", group, damage(err)), b.Close())
 	}
 	done := make(chan struct{})
 	h.Store.Commit(b, func() { close(done) })

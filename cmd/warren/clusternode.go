@@ -29,6 +29,7 @@ func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, 
 	if err != nil {
 		return err
 	}
+	o.Stuck, o.Anew = s.damage.stuck, s.damage.anew
 	o.Local, o.Logs, o.Logger, o.Life = local, logs, s.journal.Area("ra"), config.FirstSession
 	if o.Embed != nil {
 		o.Embed.Logger = o.Logger

@@ -36,6 +36,7 @@ type server struct {
 	store    *store.Store    // nil if nothing is kept on disk
 	cluster  *clustered.Node // nil if the node is alone
 	closeAll []func() error  // in the order in which they were opened
+	damage   damage
 
 	mu     sync.Mutex // guards what follows
 	from   settings.Sources
@@ -76,6 +77,7 @@ func serve(args []string, from settings.Sources) (err error) {
 		return fmt.Errorf("unexpected argument %q; see warren --help", rest[0])
 	}
 	s := &server{from: from}
+	s.damage.init()
 	if s.values, err = settings.Load(from); err != nil {
 		return err
 	}
@@ -92,6 +94,9 @@ func serve(args []string, from settings.Sources) (err error) {
 		select {
 		case <-s.hangups:
 			s.reload()
+		case why := <-s.damage.hopeless:
+			stop()
+			return s.again(why)
 		case <-ctx.Done():
 		}
 	}
@@ -294,7 +299,7 @@ const lifeSessions = 1 << 40
 // openStore opens the data directory with its part of the memory, and lets the broker keep its messages and metadata there.
 func (s *server) openStore(ctx context.Context, dir string, memory uint64, config *broker.Config) error {
 	options := store.Options{
-		Fatal: config.Fatal, Log: func(format string, args ...any) { s.logger.Error().Msgf("store: "+format, args...) },
+		Fatal: config.Fatal, Stuck: s.damage.note, Log: func(format string, args ...any) { s.logger.Error().Msgf("store: "+format, args...) },
 	}
 	sizeStore(memory, &options)
 	if err := config.Validate(); err != nil {
@@ -342,17 +347,6 @@ func (s *server) openData(ctx context.Context, dir string, o *store.Options, con
 		return nil, errors.Join(err, s.store.Close())
 	}
 	return metadata, nil
-}
-
-// beginAnew sets aside what a node of a cluster can no longer read: the others have it. A node that has lost what it promised
-// must not be the one that it was, so its identity goes too.
-func (s *server) beginAnew(dir string, damage error) error {
-	to, err := store.SetAside(dir)
-	if err != nil {
-		return errors.Join(damage, err)
-	}
-	s.logger.Error().Err(damage).Str("moved_to", to).Msg("the data directory is damaged: this node begins anew, and the others send it what it held")
-	return nil
 }
 
 // usage is what the disk has to do, for Prometheus.

@@ -54,6 +54,9 @@ type Options struct {
 	Lease time.Duration
 	Logs  raftlog.Options // but for what Node itself knows
 	Life  uint64          // number of the first session of this life of the node: it rises from life to life
+	// Stuck tells why damage cannot be removed from the disk. Anew is told when the node has given up its groups because of that.
+	Stuck func() error
+	Anew  func(why error)
 	// Local is the metadata of a broker that was alone, empty if there was none.
 	Local  meta.Store
 	Logger zerolog.Logger
@@ -203,7 +206,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
-		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Term: n.host.Term,
+		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
 }
