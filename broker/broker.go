@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -51,6 +52,7 @@ type Broker struct {
 	metrics    *metrics.Server
 	sessions   sync.WaitGroup
 	closing    atomic.Bool
+	operators  atomic.Pointer[http.Handler] // of other nodes
 
 	mu        sync.Mutex // guards what follows
 	stopWatch context.CancelFunc

@@ -65,8 +65,8 @@ func (b *Broker) nodes() *management.Cluster {
 // questionTime is how long a question of another node is looked at.
 const questionTime = time.Minute
 
-// question answers what another node asks: whether somebody waits for direct replies, a byte and the name; or what its API
-// asks, which is JSON and this node's API answers.
+// question answers what another node asks: whether somebody waits for direct replies, a byte and the name; what an operator asks
+// there of this node, a byte and the request; or what its API asks, which is JSON and this node's API answers.
 func (b *Broker) question(asked []byte) (said []byte, ok bool) {
 	if len(asked) > 0 && asked[0] == askWaits {
 		if b.env.Load().Replies.Waits(asked[1:]) {
@@ -76,6 +76,9 @@ func (b *Broker) question(asked []byte) (said []byte, ok bool) {
 	}
 	ctx, cancel := context.WithTimeout(b.running, questionTime)
 	defer cancel()
+	if len(asked) > 0 && asked[0] == askRelay {
+		return b.relayed(ctx, asked[1:])
+	}
 	return b.management.Answer(ctx, asked)
 }
 

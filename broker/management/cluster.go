@@ -243,6 +243,12 @@ func (s *Server) named(name string) (Node, bool) {
 	return Node{}, false
 }
 
+// member tells whether a node of that name belongs to the cluster.
+func (s *Server) member(name string) bool {
+	_, is := s.named(name)
+	return is
+}
+
 // add adds up what several nodes have counted: numbers are added, lists joined; of anything else the first stands.
 func add(into, more object) {
 	for key, value := range more {

@@ -306,8 +306,10 @@ func (q *request) declareQueue(vhost, name string, body object) (created bool, e
 			return false, err
 		}
 	}
-	if node := body["node"]; node != nil && node != "" && node != q.server.Node {
-		return false, badRequest(fmt.Sprintf("Node %v is not a cluster member", node))
+	if node := body["node"]; node != nil && node != "" { // where durable queues go is the cluster's to say
+		if name, is := node.(string); !is || !q.server.member(name) {
+			return false, badRequest(fmt.Sprintf("Node %v is not a cluster member", node))
+		}
 	}
 	if d.Exclusive { // there is no connection it could belong to
 		d.Exclusive, d.Durable = false, false

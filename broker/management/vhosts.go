@@ -200,7 +200,7 @@ func (q *request) setProtection(protected bool, word string) (answer, error) {
 // startVHost has nothing to start: a vhost runs as long as the node does.
 func (q *request) startVHost() (answer, error) {
 	node, name := q.values["node"], q.values["vhost"]
-	if node != q.server.Node {
+	if !q.server.member(node) {
 		return answer{}, badRequest("Unknown node: " + node)
 	}
 	if q.catalog.VHost(name) == nil {

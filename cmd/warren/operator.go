@@ -119,7 +119,40 @@ func (o *operator) handler() http.Handler {
 		_ = json.NewEncoder(w).Encode(o.server.shown()) // whoever asked may be gone
 	})
 	mux.Handle("/api/", o.server.broker.API())
-	return o.authorise(audit.Handler(o.server.journal.audit, mux))
+	own := o.authorise(audit.Handler(o.server.journal.audit, mux))
+	o.server.broker.Operate(atHome(own))
+	return o.relay(own)
+}
+
+// atHome leaves to operators of the node itself what writes files.
+func atHome(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/control/backup" {
+			answer(w, errors.New("a backup is made on the node itself"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headerNode names the node that a request is for, if it is another one.
+const headerNode = "X-Warren-Node"
+
+// relay hands on requests that are for another node.
+func (o *operator) relay(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		node := r.Header.Get(headerNode)
+		if node == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		r.Header.Del(headerNode)
+		if err := o.server.broker.Relay(w, r, node); err != nil {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": "unavailable", "reason": err.Error()}) // whoever asked may be gone
+		}
+	})
 }
 
 // authorise lets requests be the operator's, unless they bring credentials of their own to be checked.

@@ -23,6 +23,7 @@ type client struct {
 	local    bool // over the socket, where no credentials are needed
 	http     http.Client
 	nodeName string
+	relayTo  string // the node that is meant, if it is not the one that is asked
 }
 
 // defaultTimeout is how long a command may take.
@@ -47,8 +48,32 @@ func connect(c *call) (*client, error) {
 	if address != "" {
 		return newClient(address, timeout)
 	}
-	return socketClient(c.Socket, timeout), nil
+	cl := socketClient(c.Socket, timeout)
+	cl.aim(c.options.node)
+	return cl, nil
 }
+
+// aim lets the local node hand on what is asked, if another node of its cluster is meant. It does not if nobody answers, or the
+// name is not known: who needs the node will say so.
+func (cl *client) aim(wanted string) {
+	if wanted == "" {
+		return
+	}
+	var o overviewOf
+	var nodes []nodeOf
+	if cl.get(api("overview"), &o) != nil || called(o.Node, wanted) || cl.get(api("nodes"), &nodes) != nil {
+		return
+	}
+	for _, n := range nodes {
+		if called(n.Name, wanted) {
+			cl.relayTo = n.Name
+			return
+		}
+	}
+}
+
+// called tells whether a node is meant by a name: its own, or the part before the @.
+func called(node, wanted string) bool { return node == wanted || strings.HasPrefix(node, wanted+"@") }
 
 // newClient asks over TCP: http://user:password@host:15672.
 func newClient(address string, timeout time.Duration) (*client, error) {
@@ -128,6 +153,9 @@ func (cl *client) do(method, path string, in, out any, headers ...string) error 
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
+	}
+	if cl.relayTo != "" {
+		r.Header.Set("X-Warren-Node", cl.relayTo)
 	}
 	if cl.user != nil {
 		password, _ := cl.user.Password()
@@ -228,13 +256,17 @@ func (c *call) node() (string, error) {
 			Node string `json:"node"`
 		}
 		if err := c.client.get(api("overview"), &o); err != nil {
+			if c.client.relayTo != "" && status(err) == http.StatusServiceUnavailable {
+				err = failPlain(exitUnavailable, "Error: unable to perform an operation on node '%s': %v", c.client.relayTo, err)
+			}
 			return "", err
 		}
 		c.client.nodeName = o.Node
 	}
 	name := c.client.nodeName
-	if wanted := c.options.node; wanted != "" && wanted != name && !strings.HasPrefix(name, wanted+"@") {
-		return "", failPlain(exitUnavailable, "Error: unable to perform an operation on node '%s': the node here is '%s'", wanted, name)
+	if wanted := c.options.node; wanted != "" && !called(name, wanted) {
+		return "", failPlain(exitUnavailable, "Error: unable to perform an operation on node '%s': the node here is '%s', and knows of no such node "+
+			"that it could ask; to reach another one: --url or %s", wanted, name, variableURL)
 	}
 	return name, nil
 }

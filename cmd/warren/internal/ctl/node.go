@@ -268,6 +268,9 @@ func environment(c *call) (output, error) {
 
 // control asks for what only the local operator may.
 func (c *call) control(what string, wish any) error {
+	if _, err := c.node(); err != nil {
+		return err
+	}
 	err := c.client.do(http.MethodPost, "/control/"+what, wish, nil)
 	if code := status(err); code == http.StatusNotFound || code == http.StatusMethodNotAllowed {
 		return fail(exitUnavailable, "that can be done over the local socket only")
