@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,8 +164,9 @@ func (c *trio) rests() {
 	c.t.Helper()
 	within(c.t, clusterPatience, "leaderships have come to rest", func() bool {
 		leads := map[any]int{}
-		for _, row := range c.rows(0, "list_groups") {
-			leads[row["leader"]]++
+		groups, _ := c.does(c.t, 0, "GET", "warren/groups", nil).([]any)
+		for _, g := range groups {
+			leads[field(g, "leader")]++
 		}
 		return leads["n1"] == 2 && leads["n2"] == 2 && leads["n3"] == 2
 	})
@@ -186,6 +187,7 @@ func TestClientsOfDifferentNodes(t *testing.T) {
 			{"get, recover, priorities", getElsewhere}, {"global prefetch", prefetchOverNodes}, {"transactions", commitOverNodes},
 			{"streams", streamElsewhere}, {"dead letters", deadLettersElsewhere}, {"exchanges", exchangesElsewhere},
 			{"events and the firehose", hearElsewhere}, {"limits", limitedTogether},
+			{"the API", askElsewhere},
 		} {
 			t.Run(scene.name, func(t *testing.T) {
 				t.Parallel()
@@ -193,6 +195,7 @@ func TestClientsOfDifferentNodes(t *testing.T) {
 			})
 		}
 	})
+	t.Run("operators", func(t *testing.T) { operateElsewhere(t, c) }) // it closes a node for a while
 	loseANode(t, c)
 }
 
@@ -353,12 +356,10 @@ func takeTurns(t *testing.T, c *trio) {
 			favourite := c.at(t, 1)
 			first := favourite.reads(name, 10, "x-priority", 5)
 			within(t, clusterPatience, "the favourite is active", func() bool {
-				for _, row := range c.rows(0, "list_consumers", "queue_name", "active", "arguments") {
-					if row["queue_name"] == name && row["active"] == true && strings.Contains(fmt.Sprint(row["arguments"]), "x-priority") {
-						return true
-					}
-				}
-				return false
+				consumers, _ := field(c.does(t, 0, "GET", "queues/%2F/"+name, nil), "consumer_details").([]any)
+				return slices.ContainsFunc(consumers, func(one any) bool {
+					return field(one, "active") == true && field(one, "arguments", "x-priority") == 5.0
+				})
 			})
 			publisher.send("", name, "c")
 			favourite.wants(first, "c")
@@ -407,14 +408,14 @@ func getElsewhere(t *testing.T, c *trio) {
 
 // limitedTogether: a limit of a user or vhost is for the connections, and channels, of all nodes together.
 func limitedTogether(t *testing.T, c *trio) {
-	for _, words := range []string{
-		"add_user limited guest", "set_permissions limited .* .* .*", `set_user_limits limited {"max-connections":2,"max-channels":3}`,
-		"add_vhost small", "set_permissions -p small guest .* .* .*", `set_vhost_limits -p small {"max-connections":1}`,
-	} {
-		if said, code := c.ctl(0, strings.Fields(words)...); code != 0 {
-			t.Fatal(said)
-		}
-	}
+	type object = map[string]any
+	all := object{"configure": ".*", "write": ".*", "read": ".*"}
+	c.does(t, 0, "PUT", "users/limited", object{"password": "guest", "tags": ""})
+	c.does(t, 0, "PUT", "permissions/%2F/limited", all)
+	c.does(t, 0, "PUT", "user-limits/limited/max-connections", object{"value": 2})
+	c.does(t, 0, "PUT", "user-limits/limited/max-channels", object{"value": 3})
+	c.vhost(t, 0, "small")
+	c.does(t, 0, "PUT", "vhost-limits/small/max-connections", object{"value": 1})
 	small := amqp.Config{Vhost: "small"}
 	user := amqp.Config{SASL: []amqp.Authentication{&amqp.PlainAuth{Username: "limited", Password: "guest"}}}
 	first, second := c.connect(t, 0, user), c.connect(t, 1, user)

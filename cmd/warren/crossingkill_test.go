@@ -25,7 +25,7 @@ func loseANode(t *testing.T, c *trio) {
 		{"direct replies", loseRequester}, {"single active consumer", loseActive}, {"exclusive consumer", loseExclusiveConsumer},
 		{"a leader with consumers elsewhere", loseLeader}, {"streams", loseStreamLeader},
 		{"idempotent publishing", losePublisher}, {"delays", loseDelays}, {"transactions", loseTransaction},
-		{"limits", loseLimited},
+		{"limits", loseLimited}, {"operators", loseOperated},
 		{"dead letters", loseDeadLetters}, // last: they die while the node does
 	}
 	after := make([]func(*testing.T), len(scenes))
@@ -324,7 +324,7 @@ func loseDelays(t *testing.T, c *trio) func(*testing.T) {
 	name := c.at(t, 0).durable("delayed.to")
 	g.must(g.QueueBind(name, "k", exchange, false, nil))
 	for i := range 5 {
-		g.sendAs(exchange, "k", amqp.Publishing{Body: fmt.Append(nil, i), Headers: table("x-delay", 6000+i)})
+		g.sendAs(exchange, "k", amqp.Publishing{Body: fmt.Append(nil, i), Headers: table("x-delay", 5000+i)})
 	}
 	return func(t *testing.T) {
 		g := c.at(t, 1)
@@ -358,11 +358,8 @@ func loseTransaction(t *testing.T, c *trio) func(*testing.T) {
 
 // loseLimited: connections to the node count no more.
 func loseLimited(t *testing.T, c *trio) func(*testing.T) {
-	for _, words := range []string{"add_vhost alone", "set_permissions -p alone guest .* .* .*", `set_vhost_limits -p alone {"max-connections":1}`} {
-		if said, code := c.ctl(0, strings.Fields(words)...); code != 0 {
-			t.Fatal(said)
-		}
-	}
+	c.vhost(t, 0, "alone")
+	c.does(t, 0, "PUT", "vhost-limits/alone/max-connections", map[string]any{"value": 1})
 	alone := amqp.Config{Vhost: "alone"}
 	c.connect(t, victimNode, alone)
 	return func(t *testing.T) {
@@ -374,5 +371,14 @@ func loseLimited(t *testing.T, c *trio) func(*testing.T) {
 			conn.Close()
 			return true
 		})
+	}
+}
+
+// loseOperated: an operator who means the node is told that it does not answer.
+func loseOperated(_ *testing.T, c *trio) func(*testing.T) {
+	return func(t *testing.T) {
+		if said, code := c.ctl(0, "-n", "n3", "stop"); code != 69 || !strings.Contains(said, "'n3'") {
+			t.Errorf("%d: %s", code, said)
+		}
 	}
 }

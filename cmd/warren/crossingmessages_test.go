@@ -52,11 +52,10 @@ func commitOverNodes(t *testing.T, c *trio) {
 	for node := range c.nodes {
 		names = append(names, c.at(t, node).durable(fmt.Sprint("committed", node), "x-queue-type", "quorum"))
 	}
-	group := ""
-	for _, row := range c.rows(0, "list_groups") {
-		if row["leader"] == "n2" {
-			group = fmt.Sprint(row["group"])
-		}
+	groups, _ := c.does(t, 0, "GET", "warren/groups", nil).([]any)
+	at := slices.IndexFunc(groups, func(g any) bool { return field(g, "leader") == "n2" })
+	move := func(to string) {
+		c.api(t, 0, "POST", fmt.Sprint("warren/groups/", field(groups[at], "group"), "/leader/", to), nil)
 	}
 	over := make(chan struct{})
 	var moving sync.WaitGroup
@@ -66,7 +65,7 @@ func commitOverNodes(t *testing.T, c *trio) {
 			case <-over:
 				return
 			default:
-				c.ctl(0, "transfer_leadership", group, []string{"n3", "n2"}[turn%2])
+				move([]string{"n3", "n2"}[turn%2])
 			}
 		}
 	})
@@ -82,7 +81,7 @@ func commitOverNodes(t *testing.T, c *trio) {
 	}
 	close(over)
 	moving.Wait()
-	c.ctl(0, "transfer_leadership", group, "n2")
+	move("n2")
 	reader := c.at(t, 2)
 	reader.must(reader.Tx())
 	for _, name := range names {
@@ -222,12 +221,7 @@ func exchangesElsewhere(t *testing.T, c *trio) {
 
 // hearElsewhere: what happens on any node is heard on all, in the events and in the firehose.
 func hearElsewhere(t *testing.T, c *trio) {
-	if said, code := c.ctl(1, "add_vhost", "heard"); code != 0 {
-		t.Fatal(said)
-	}
-	if said, code := c.ctl(2, "set_permissions", "-p", "heard", "guest", ".*", ".*", ".*"); code != 0 {
-		t.Fatal(said)
-	}
+	c.vhost(t, 1, "heard")
 	for node := range c.nodes {
 		g := c.at(t, (node+1)%3)
 		q, err := g.QueueDeclare("", false, false, true, false, nil)
@@ -243,9 +237,7 @@ func hearElsewhere(t *testing.T, c *trio) {
 			}
 		}
 	}
-	if said, code := c.ctl(0, "trace_on", "-p", "heard"); code != 0 {
-		t.Fatal(said)
-	}
+	c.does(t, 0, "PUT", "vhosts/heard", map[string]any{"tracing": true})
 	traced := amqp.Config{Vhost: "heard"}
 	g, other := c.connect(t, 0, traced), c.connect(t, 1, traced)
 	q, err := g.QueueDeclare("", false, false, true, false, nil)
