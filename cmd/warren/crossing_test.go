@@ -185,7 +185,7 @@ func TestClientsOfDifferentNodes(t *testing.T) {
 			{"exclusive queues", exclusiveElsewhere}, {"auto-delete", autoDeleteElsewhere}, {"conditions of a deletion", deleteElsewhere},
 			{"consumers are cancelled", cancelledElsewhere}, {"direct replies", repliesElsewhere}, {"single active consumer", takeTurns},
 			{"get, recover, priorities", getElsewhere}, {"global prefetch", prefetchOverNodes}, {"transactions", commitOverNodes},
-			{"streams", streamElsewhere}, {"dead letters", deadLettersElsewhere}, {"exchanges", exchangesElsewhere},
+			{"streams", streamElsewhere}, {"dead letters", deadLettersElsewhere}, {"exchanges", exchangesElsewhere}, {"exchanges that remember", rememberElsewhere}, {"what ends", endElsewhere},
 			{"events and the firehose", hearElsewhere}, {"limits", limitedTogether},
 			{"the API", askElsewhere},
 		} {

@@ -195,30 +195,6 @@ func deadLettersElsewhere(t *testing.T, c *trio) {
 	}
 }
 
-// exchangesElsewhere: exchanges that were declared on one node route on another: delayed, from exchange to exchange, and to
-// an alternate.
-func exchangesElsewhere(t *testing.T, c *trio) {
-	one, other, third := c.at(t, 0), c.at(t, 1), c.at(t, 2)
-	one.must(one.ExchangeDeclare("delayed", "x-delayed-message", true, false, false, false, table("x-delayed-type", "topic")))
-	other.must(other.ExchangeDeclare("inner", "fanout", true, false, false, false, nil))
-	third.must(third.ExchangeDeclare("outer", "direct", true, false, false, false, table("alternate-exchange", "inner")))
-	other.must(other.ExchangeBind("inner", "late.#", "delayed", false, nil))
-	name := third.durable("routed")
-	one.must(one.QueueBind(name, "", "inner", false, nil))
-	ds := other.reads(name, 1)
-	third.send("outer", "unknown", "alternate")
-	other.wants(ds, "alternate")
-	for node := range c.nodes {
-		g := c.at(t, node)
-		g.sendAs("delayed", "late.1", amqp.Publishing{Body: []byte("second"), Headers: table("x-delay", 300)})
-		g.sendAs("delayed", "late.2", amqp.Publishing{Body: []byte("first"), Headers: table("x-delay", 1)})
-		other.wants(ds, "first", "second")
-	}
-	other.must(other.ExchangeDelete("inner", false, false))
-	refuses(t, "a deleted exchange", one.ExchangeDeclarePassive("inner", "fanout", true, false, false, false, nil), amqp.NotFound,
-		"NOT_FOUND - no exchange 'inner' in vhost '/'")
-}
-
 // hearElsewhere: what happens on any node is heard on all, in the events and in the firehose.
 func hearElsewhere(t *testing.T, c *trio) {
 	c.vhost(t, 1, "heard")
