@@ -30,18 +30,27 @@ type trio struct {
 	dir   string
 	ports []string // AMQP, HTTP, nodes, etcd, etcd's members; of each node
 	mu    sync.Mutex
-	nodes [3]*process
-	enter [3][]string // what the commands of the nodes begin with
-	flags []string    // for an etcd elsewhere; nil: it is embedded, and the nodes join with certificates
+	nodes []*process
+	enter map[int][]string // what the commands of the nodes begin with
+	flags []string         // for an etcd elsewhere; nil: it is embedded, and the nodes join with certificates
 }
 
 const portsOfNode = 4
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
-	c := &trio{t: t, dir: t.TempDir()}
+	c := &trio{t: t, dir: t.TempDir(), nodes: make([]*process, 3)}
+	c.hold(3)
+	c.start()
+	return c
+}
+
+// hold finds ports for as many nodes.
+func (c *trio) hold(nodes int) {
+	t := c.t
+	t.Helper()
 	var held []net.Listener
-	for range portsOfNode * 3 {
+	for range portsOfNode * nodes {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -52,8 +61,6 @@ func startTrio(t *testing.T) *trio {
 	for _, l := range held {
 		l.Close()
 	}
-	c.start()
-	return c
 }
 
 func (c *trio) start() {

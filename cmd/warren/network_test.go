@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,54 +26,21 @@ var (
 
 // network is a cluster whose nodes are hosts of a network: three that hold queues, one that clients speak to, and etcd.
 type network struct {
-	trio               // its processes live as long as the whole test
-	t       *testing.T // the fault's
-	lan     *lan
-	front   *process
-	etcd    *process
-	watched []*watched
-	over    chan struct{}
-}
-
-// watched is a queue that is published to and consumed from, and how long nobody heard a confirm of it.
-type watched struct {
-	*victim
-	mu    sync.Mutex
-	last  time.Time
-	worst time.Duration
-	count atomic.Int64
-}
-
-func (w *watched) confirm() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	w.worst, w.last = max(w.worst, now.Sub(w.last)), now
-	w.count.Add(1)
-}
-
-// begin lets the watch begin anew.
-func (w *watched) begin() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.worst, w.last = 0, time.Now()
-}
-
-func (w *watched) longest() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.worst
+	trio             // its processes live as long as the whole test
+	t     *testing.T // the fault's
+	lan   *lan
+	front *process
+	etcd  *process
+	*watch
 }
 
 const (
 	frontHost, etcdHost = 3, 4 // behind the three nodes
-	watchedQueues       = 12
-	pace                = 4 * time.Millisecond // between two messages to a queue
 )
 
 func startNetwork(t *testing.T) *network {
 	t.Helper()
-	n := &network{trio: trio{t: t, dir: t.TempDir()}, t: t, lan: newLAN(t, 5), over: make(chan struct{})}
+	n := &network{trio: trio{t: t, dir: t.TempDir(), nodes: make([]*process, 3), enter: map[int][]string{}}, t: t, lan: newLAN(t, 5)}
 	for i := range n.nodes {
 		h := n.lan.hosts[i]
 		n.ports = append(n.ports, h.addr+":5672", h.addr+":25672", "", "")
@@ -87,10 +52,7 @@ func startNetwork(t *testing.T) *network {
 	n.beginEtcd()
 	n.start()
 	n.beginFront()
-	for i := range watchedQueues {
-		n.watched = append(n.watched, &watched{victim: newVictim(fmt.Sprint("watched", i))})
-		n.watched[i].pace, n.watched[i].patience = time.NewTicker(pace).C, clusterPatience
-	}
+	n.watch = newWatch()
 	return n
 }
 
@@ -109,34 +71,6 @@ func (n *network) beginFront() {
 	n.front = launchCommand(n.trio.t, n.dir, slices.Concat(h.enter(), args, n.flags))
 	n.front.ready()
 	n.front.addr = h.addr + ":5672"
-}
-
-// load publishes to and consumes from all queues until the test is over.
-func (n *network) load() (all *sync.WaitGroup) {
-	all = new(sync.WaitGroup)
-	front := func() string { return n.lan.hosts[frontHost].addr + ":5672" }
-	for _, w := range n.watched {
-		all.Go(func() { again(front, n.over, func(ch *amqp.Channel) { w.produce(n.trio.t, ch, w.confirm) }) })
-		all.Go(func() { again(front, n.over, func(ch *amqp.Channel) { w.consume(n.trio.t, ch) }) })
-	}
-	return all
-}
-
-// goesOn waits until every queue has confirmed some more.
-func (n *network) goesOn() {
-	n.t.Helper()
-	from := make([]int64, len(n.watched))
-	for i, w := range n.watched {
-		from[i] = w.count.Load()
-	}
-	within(n.t, clusterPatience, "publishing to all queues goes on", func() bool {
-		for i, w := range n.watched {
-			if w.count.Load() < from[i]+100 {
-				return false
-			}
-		}
-		return true
-	})
 }
 
 // others are the hosts of the other nodes, of the frontend, and of etcd.
@@ -307,7 +241,7 @@ func (n *network) minority(i int) {
 			n.t.Fatal(err)
 		}
 	}
-	n.goesOn()
+	n.goesOn(n.t)
 	select {
 	case c, ok := <-confirms:
 		if ok && c.Ack {
@@ -341,7 +275,7 @@ func (n *network) declare() error {
 func (n *network) withoutEtcd(i int) {
 	n.t.Helper()
 	n.etcd.kill()
-	n.goesOn()
+	n.goesOn(n.t)
 	began := time.Now()
 	err := n.declare()
 	n.t.Logf("a declaration without etcd, after %v: %v", time.Since(began).Round(time.Millisecond), err)
@@ -366,9 +300,9 @@ func TestClusterOverANetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := n.load()
+	n.load(t, func() string { return n.lan.hosts[frontHost].addr + ":5672" })
 	t.Cleanup(n.tell)
-	n.goesOn()
+	n.goesOn(n.t)
 	for _, f := range networkFaults {
 		if t.Failed() {
 			break // what comes now says nothing
@@ -377,22 +311,11 @@ func TestClusterOverANetwork(t *testing.T) {
 			t.Run(strings.ReplaceAll(f.name, " ", "-"), func(t *testing.T) { n.make(t, &f) })
 		}
 	}
-	close(n.over)
-	all.Wait()
-	if t.Failed() {
-		return
+	n.end()
+	if !t.Failed() {
+		n.settle(n.names())
+		n.judge(t, n.front, "all faults")
 	}
-	var names []string
-	for _, w := range n.watched {
-		names = append(names, w.name)
-	}
-	sum := victim{}
-	n.settle(names)
-	for _, w := range n.watched {
-		w.empty(t, n.front)
-		sum.add(w.victim)
-	}
-	sum.judge(t, "all faults")
 }
 
 // tell says what the processes said last, if the test failed.
@@ -400,7 +323,7 @@ func (n *network) tell() {
 	if !n.trio.t.Failed() {
 		return
 	}
-	for _, p := range append(n.nodes[:], n.front, n.etcd) {
+	for _, p := range slices.Concat(n.nodes, []*process{n.front, n.etcd}) {
 		lines := strings.Split(p.stdout.String(), "\n")
 		lines = slices.DeleteFunc(lines, func(line string) bool {
 			return strings.Contains(line, " DBG ") || strings.Contains(line, "connection open") || strings.Contains(line, "connection closed")
@@ -419,29 +342,17 @@ func (n *network) make(t *testing.T, f *fault) {
 	for round := range *rounds {
 		i := round % len(n.nodes)
 		within(t, clusterPatience, "the node leads its part", func() bool { return n.leads(i) >= 2 })
-		n.goesOn()
-		for _, w := range n.watched {
-			w.begin()
-		}
+		n.goesOn(n.t)
+		n.anew()
 		enough := time.After(*lasting)
 		f.begin(n, i)
-		n.goesOn()
+		n.goesOn(n.t)
 		<-enough
 		gaps := n.gaps()
-		for _, w := range n.watched {
-			w.begin()
-		}
+		n.anew()
 		f.end(n, i)
-		n.goesOn()
+		n.goesOn(n.t)
 		within(t, clusterPatience, "the node leads its part again", func() bool { return n.leads(i) >= 2 })
 		t.Logf("node %d %s: longest time without a confirm, by queue: %v; when it ended: %v", i+1, f.name, gaps, n.gaps())
 	}
-}
-
-func (n *network) gaps() (list []time.Duration) {
-	for _, w := range n.watched {
-		list = append(list, w.longest().Round(time.Millisecond))
-	}
-	slices.Sort(list)
-	return list
 }
