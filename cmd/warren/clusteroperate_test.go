@@ -65,9 +65,12 @@ func TestOperatingACluster(t *testing.T) {
 // seeLists: whichever node is asked, the queues, consumers, connections and channels of all are there, with their numbers.
 func seeLists(t *testing.T, c *trio) {
 	const queues = 9 // more than there are groups
+	c.rests()
 	for i := range queues {
 		ch := c.nodes[i%3].channel()
-		q, err := ch.QueueDeclare(fmt.Sprint("list", i), true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
+		q, err := ch.QueueDeclare(fmt.Sprint("list", i), true, false, false, false, amqp.Table{
+			"x-queue-type": "quorum", "x-queue-leader-locator": "client-local", // some on each node: else that is chance
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
