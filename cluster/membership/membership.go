@@ -6,7 +6,8 @@
 //
 // Keys in the metadata store: known/UUID and name/NUMBER for nodes that belong to the cluster, alive/NUMBER for those that
 // live, drained/NUMBER for those that are to be spared until somebody says otherwise, leaving/NUMBER for those that are about
-// to end, group/NUMBER for groups, controller for the node that decides.
+// to end, group/NUMBER for groups, size/NUMBER for sizes of groups that queues have asked for, controller for the node that
+// decides.
 package membership
 
 import (
@@ -38,8 +39,12 @@ type Node struct {
 type Group struct {
 	Members []uint64 `json:"members"` // the nodes that are to hold it
 	First   []uint64 `json:"first"`   // those it began with
+	// Size is how many members it is to have, as soon as there are as many nodes; 0 from before groups had sizes of their own.
+	Size int `json:"size,omitempty"`
 	// Prefer is the member that an operator wants to lead it, 0 if it does not matter.
 	Prefer uint64 `json:"prefer,omitempty"`
+	// From is the node that was its only member, as long as the members may not have everything yet; 0: they have.
+	From uint64 `json:"from,omitempty"`
 }
 
 // View is the cluster at one moment. It is not changed.
@@ -50,7 +55,8 @@ type View struct {
 	Drained    map[uint64]bool   // that are to lead nothing and to have no clients, whether they live or not
 	Leaving    map[uint64]bool   // that live, and are about to end
 	Groups     map[uint64]Group
-	Controller uint64 // the node that decides; 0: none
+	Sizes      map[int]bool // that queues have asked for
+	Controller uint64       // the node that decides; 0: none
 
 	revisions map[string]int64
 }
@@ -73,6 +79,7 @@ const (
 	drainedPrefix = "drained/"
 	leavingPrefix = "leaving/"
 	groupPrefix   = "group/"
+	sizePrefix    = "size/"
 	controllerKey = "controller"
 )
 
@@ -119,7 +126,7 @@ func (r *Registry) changed(e meta.Event) {
 }
 
 func (r *Registry) read() (*View, error) {
-	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Lives: map[uint64]uint64{}, Drained: map[uint64]bool{}, Leaving: map[uint64]bool{}, Groups: map[uint64]Group{}, revisions: map[string]int64{}}
+	v := &View{Nodes: map[uint64]Node{}, Alive: map[uint64]bool{}, Lives: map[uint64]uint64{}, Drained: map[uint64]bool{}, Leaving: map[uint64]bool{}, Groups: map[uint64]Group{}, Sizes: map[int]bool{}, revisions: map[string]int64{}}
 	for key, kv := range r.pairs {
 		v.revisions[key] = kv.Revision
 		if err := v.take(key, kv.Value); err != nil {
@@ -166,6 +173,12 @@ func (v *View) take(key string, value []byte) error {
 			return err
 		}
 		v.Groups[id] = g
+	case sizePrefix:
+		size, err := strconv.Atoi(rest)
+		if err != nil {
+			return err
+		}
+		v.Sizes[size] = true
 	case controllerKey + "/":
 		id, err := strconv.ParseUint(string(value), 10, 64)
 		v.Controller = id
@@ -246,10 +259,10 @@ func (v *View) namesake(n Node) (Node, bool) {
 	return Node{}, false
 }
 
-// only gives a group that nobody else holds.
+// only gives a group that nobody else holds, or may not hold in full yet.
 func (v *View) only(node uint64) (group uint64, ok bool) {
 	for id, g := range v.Groups {
-		if slices.Equal(g.Members, []uint64{node}) {
+		if g.From == node || slices.Equal(g.Members, []uint64{node}) {
 			return id, true
 		}
 	}

@@ -63,5 +63,18 @@ func (r *Registry) Prefer(ctx context.Context, group, node uint64) error {
 	return r.Place(ctx, v, map[uint64]Group{group: g})
 }
 
+// Want notes that groups of a size are wanted. Whoever decides makes some; they stay.
+func (r *Registry) Want(ctx context.Context, size int) error {
+	if r.View().Sizes[size] {
+		return nil
+	}
+	key := sizePrefix + strconv.Itoa(size)
+	_, err := r.store.Commit(ctx, meta.Txn{Guards: []meta.Guard{{Key: key}}, Ops: []meta.Op{{Key: key, Value: []byte("1")}}}, nil)
+	if errors.Is(err, meta.ErrConflict) {
+		return nil // somebody else has noted it
+	}
+	return err
+}
+
 // Spared tells whether a node is to lead nothing.
 func (v *View) Spared(node uint64) bool { return v.Drained[node] || v.Leaving[node] }

@@ -20,13 +20,14 @@ func TestForget(t *testing.T) {
 			must(t, r.Live(ctx, n))
 		}
 	}
-	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1, 2, 3}}, 2: {Members: []uint64{2}}}))
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1, 2, 3}}, 2: {Members: []uint64{2}}, 3: {Members: []uint64{1}, From: 3}}))
 	must(t, r.Drain(ctx, 3, true))
-	for node, want := range map[uint64]string{1: "is running", 2: "alone holds group 2", 9: "no node 9"} {
+	for node, want := range map[uint64]string{1: "is running", 2: "alone holds group 2", 3: "alone holds group 3", 9: "no node 9"} {
 		if err := r.Forget(ctx, node); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("node %d: %v, want %q", node, err, want)
 		}
 	}
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{3: {Members: []uint64{1}}}))
 	must(t, r.Forget(ctx, 3))
 	if v := r.View(); len(v.Nodes) != 2 || v.Drained[3] {
 		t.Errorf("after c was forgotten: %+v", v)
@@ -53,5 +54,20 @@ func TestWhoIsSpared(t *testing.T) {
 	}
 	if err := r.Prefer(ctx, 1, 9); err == nil {
 		t.Error("a node that is no member is preferred")
+	}
+}
+
+// TestSizesThatAreWanted are there for everybody, and stay.
+func TestSizesThatAreWanted(t *testing.T) {
+	store := meta.NewMemory(nil, 0)
+	r := open(t, store)
+	ctx := context.Background()
+	for _, size := range []int{5, 1, 5} {
+		must(t, r.Want(ctx, size))
+	}
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1}, Size: 5, From: 2}}))
+	v := open(t, store).View()
+	if len(v.Sizes) != 2 || !v.Sizes[1] || !v.Sizes[5] || v.Groups[1].Size != 5 || v.Groups[1].From != 2 {
+		t.Errorf("%+v", v)
 	}
 }

@@ -92,7 +92,40 @@ func (c *Controller) Step(ctx context.Context) {
 		c.Logger.Warn().Err(err).Msg("the cluster's metadata cannot be changed")
 	}
 	c.Arrange(v)
-	c.carryOut(v)
+	list := c.Host.Status()
+	c.carryOut(v, list)
+	if done := arrivals(v, c.Self.ID, list); len(done) > 0 {
+		if err := c.Registry.Place(ctx, v, done); err != nil {
+			c.Logger.Debug().Err(err).Msg("not noted that groups are complete where they were to go")
+		}
+	}
+}
+
+// arrivals gives groups that one node alone had, and are complete where they were to go, as their leader on this node knows.
+// One that was on its way to a node which does not live stays where it is.
+func arrivals(v *membership.View, self uint64, list []raftlog.Status) map[uint64]membership.Group {
+	done := map[uint64]membership.Group{}
+	for _, s := range list {
+		g, ok := v.Groups[s.Group]
+		if !ok || g.From == 0 || s.Leader != self {
+			continue
+		}
+		switch {
+		case len(s.Learners) == 0 && alike(g.Members, s.Voters):
+		case g.From == self && alike(s.Voters, []uint64{self}) && len(g.Members) == 1 && !v.Alive[g.Members[0]]:
+			g.Members = []uint64{self}
+		default:
+			continue
+		}
+		g.From = 0
+		done[s.Group] = g
+	}
+	return done
+}
+
+// alike tells whether two lists have the same nodes.
+func alike(a, b []uint64) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // decide shows that the node lives, and places groups if that is its part.
@@ -119,7 +152,7 @@ func (c *Controller) decide(ctx context.Context, v *membership.View) error {
 // settled tells whether the groups of this node are where they should be: one move is carried out before the next.
 func (c *Controller) settled(v *membership.View) bool {
 	for _, s := range c.Host.Status() {
-		if g, ok := v.Groups[s.Group]; ok && (len(s.Learners) > 0 || !slices.Equal(slices.Sorted(slices.Values(g.Members)), slices.Sorted(slices.Values(s.Voters)))) {
+		if g, ok := v.Groups[s.Group]; ok && (len(s.Learners) > 0 || !alike(g.Members, s.Voters)) {
 			return false
 		}
 	}
@@ -127,9 +160,9 @@ func (c *Controller) settled(v *membership.View) bool {
 }
 
 // carryOut moves the groups of this node towards their place: their members, then their leaders, one at a time.
-func (c *Controller) carryOut(v *membership.View) {
+func (c *Controller) carryOut(v *membership.View, list []raftlog.Status) {
 	moved, leaders := false, Leaders(v)
-	for _, s := range c.Host.Status() {
+	for _, s := range list {
 		g, ok := v.Groups[s.Group]
 		if !ok {
 			continue

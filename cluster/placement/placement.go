@@ -9,139 +9,192 @@ import (
 	"github.com/warrenmq/warren/cluster/membership"
 )
 
+// Sizes of groups.
+const (
+	DefaultSize = 3
+	// MaxSize is the most: every further copy slows a group down, and each size has groups of its own.
+	MaxSize = 7
+)
+
+// Round gives the size of the groups for queues that are to lie on so many nodes: an even number counts as the next odd one,
+// because an even member votes, and saves nobody.
+func Round(size int) int { return min(max(size, 1)|1, MaxSize) }
+
 // Wishes bound the decision.
 type Wishes struct {
-	Size    int  // members of a group. Default 3
-	PerNode int  // groups for each node that holds some. Default 2
+	Size    int  // members of a group of which nobody has said how many. Default DefaultSize
+	PerNode int  // groups of that size for each node that holds some. Default 2. Of other sizes there is one for each node
 	Even    bool // where nothing else is to change, one member moves to a node that has less to do
 }
 
 // Assign gives the groups that are to change, and how. A member that belongs to the cluster stays, whether it lives or not:
-// one that was forgotten is replaced. Zones are spread over before nodes, and nodes evenly.
+// one that was forgotten is replaced, and one that is drained if nobody else has what it has. Zones are spread over before
+// nodes, and nodes evenly, by the groups of each size and by all.
 func Assign(v *membership.View, w Wishes) map[uint64]membership.Group {
-	w.Size, w.PerNode = cmp.Or(w.Size, 3), cmp.Or(w.PerNode, 2)
-	a := assignment{view: v, load: map[uint64]int{}, changed: map[uint64]membership.Group{}}
+	w.Size, w.PerNode = Round(cmp.Or(w.Size, DefaultSize)), cmp.Or(w.PerNode, 2)
+	a := newAssignment(v, w.Size)
+	if len(a.nodes) == 0 {
+		return nil
+	}
+	for _, id := range a.ids {
+		a.mend(id)
+	}
+	a.add(w.Size, w.PerNode*len(a.nodes))
+	for _, size := range slices.Sorted(maps.Keys(v.Sizes)) {
+		a.add(Round(size), len(a.nodes))
+	}
+	if len(a.changed) == 0 && w.Even {
+		a.even()
+	}
+	return a.changed
+}
+
+// assignment is a decision in the making.
+type assignment struct {
+	view    *membership.View
+	nodes   []uint64 // that hold groups
+	ids     []uint64 // of the groups there are
+	size    int      // of groups of which nobody has said
+	load    map[uint64]int
+	sized   map[int]map[uint64]int // load, by the size of groups
+	count   map[int]int            // groups of a size
+	changed map[uint64]membership.Group
+}
+
+func newAssignment(v *membership.View, size int) *assignment {
+	a := &assignment{
+		view: v, size: size, ids: slices.Sorted(maps.Keys(v.Groups)), load: map[uint64]int{}, sized: map[int]map[uint64]int{},
+		count: map[int]int{}, changed: map[uint64]membership.Group{},
+	}
 	for _, id := range slices.Sorted(maps.Keys(v.Nodes)) {
 		if v.Nodes[id].Backend {
 			a.nodes = append(a.nodes, id)
 		}
 	}
-	if len(a.nodes) == 0 {
-		return nil
-	}
-	size := min(w.Size, len(a.nodes))
-	if size%2 == 0 {
-		size-- // an even member votes, and saves nobody
-	}
 	for _, g := range v.Groups {
-		for _, id := range g.Members {
-			a.load[id]++
+		a.count[a.sizeOf(&g)]++
+		for _, node := range g.Members {
+			a.take(node, a.sizeOf(&g), 1)
 		}
 	}
-	ids := slices.Sorted(maps.Keys(v.Groups))
-	for _, id := range ids {
-		a.mend(id, v.Groups[id], size)
+	return a
+}
+
+func (a *assignment) sizeOf(g *membership.Group) int { return cmp.Or(g.Size, a.size) }
+
+// take counts a member more on a node, or less.
+func (a *assignment) take(node uint64, size, more int) {
+	if a.sized[size] == nil {
+		a.sized[size] = map[uint64]int{}
 	}
+	a.load[node] += more
+	a.sized[size][node] += more
+}
+
+// reachable is how many members a group of a size has with the nodes there are.
+func (a *assignment) reachable(size int) int {
+	size = min(size, len(a.nodes))
+	if size%2 == 0 {
+		size--
+	}
+	return size
+}
+
+// add makes groups of a size, until there are so many.
+func (a *assignment) add(size, count int) {
 	next := uint64(1)
-	if len(ids) > 0 {
-		next = ids[len(ids)-1] + 1
+	if len(a.ids) > 0 {
+		next = a.ids[len(a.ids)-1] + 1
 	}
-	for n := len(ids); n < w.PerNode*len(a.nodes); n++ {
-		members := a.fill(nil, size)
-		if len(members) < size {
-			break // not enough of them live: a group that begins must not begin crippled
-		}
-		a.changed[next] = membership.Group{Members: members, First: slices.Clone(members)}
+	for a.changed[next].Size != 0 {
 		next++
 	}
-	if len(a.changed) == 0 && w.Even {
-		a.even(ids)
-	}
-	return a.changed
-}
-
-// even moves one member from the node with the most to do to the one with the least, if that makes them more alike and
-// leaves the group in as many zones.
-func (a *assignment) even(ids []uint64) {
-	most := slices.MaxFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(y, x)) })
-	least := slices.MinFunc(a.nodes, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(x, y)) })
-	if a.load[most]-a.load[least] < 2 || !a.view.Alive[most] || !a.view.Alive[least] || a.view.Drained[least] {
-		return
-	}
-	for _, id := range ids {
-		g := a.view.Groups[id]
-		at := slices.Index(g.Members, most)
-		if at < 0 || slices.Contains(g.Members, least) {
-			continue
+	for ; a.count[size] < count; a.count[size]++ {
+		members := a.fill(nil, size, a.reachable(size))
+		if len(members) < a.reachable(size) {
+			return // not enough of them live: a group that begins must not begin crippled
 		}
-		members := slices.Clone(g.Members)
-		members[at] = least
-		if a.zones(members) >= a.zones(g.Members) {
-			a.changed[id] = membership.Group{Members: members, First: g.First, Prefer: g.Prefer}
-			return
-		}
+		a.changed[next] = membership.Group{Members: members, First: slices.Clone(members), Size: size}
+		next++
 	}
-}
-
-func (a *assignment) zones(members []uint64) int {
-	zones := map[string]bool{}
-	for _, m := range members {
-		zones[a.view.Nodes[m].Zone] = true
-	}
-	return len(zones)
-}
-
-type assignment struct {
-	view    *membership.View
-	nodes   []uint64
-	load    map[uint64]int
-	changed map[uint64]membership.Group
 }
 
 // mend replaces members that are forgotten, and fills up. A group grows by as many members at once as it takes to be odd.
-func (a *assignment) mend(id uint64, g membership.Group, size int) {
-	members := slices.DeleteFunc(slices.Clone(g.Members), func(node uint64) bool { return !slices.Contains(a.nodes, node) })
-	for len(members) > max(size, 2) { // two are no majority more than one, but they have the messages twice
-		members = a.without(members)
+func (a *assignment) mend(id uint64) {
+	g := a.view.Groups[id]
+	size := a.sizeOf(&g)
+	want := a.reachable(size)
+	most := want
+	if want == 1 && size > 1 {
+		most = 2 // two are no majority more than one, but they have the messages twice
 	}
-	members = a.fill(members, size)
-	if slices.Equal(members, g.Members) || len(members) == 0 || len(members) < len(g.Members) && len(members) < size {
+	members := slices.DeleteFunc(slices.Clone(g.Members), func(node uint64) bool { return !slices.Contains(a.nodes, node) })
+	for len(members) > most {
+		members = a.without(members, size)
+	}
+	if want == 1 && a.abandons(&g, members) {
+		if others := a.fill(nil, size, 1); len(others) > 0 {
+			a.take(members[0], size, -1)
+			members = others
+		}
+	}
+	members = a.fill(members, size, want)
+	if len(members) == 0 || len(members) < len(g.Members) && len(members) < want {
+		members = g.Members
+	}
+	a.put(id, size, members)
+}
+
+// abandons tells whether a node that is drained is the only one that has a group, and can still give it away.
+func (a *assignment) abandons(g *membership.Group, members []uint64) bool {
+	return len(members) == 1 && g.From == 0 && a.view.Drained[members[0]] && a.view.Alive[members[0]]
+}
+
+// put notes what members a group is to have, if that is a change.
+func (a *assignment) put(id uint64, size int, members []uint64) {
+	g := a.view.Groups[id]
+	if g.Size == size && slices.Equal(members, g.Members) {
 		return
 	}
-	a.changed[id] = membership.Group{Members: members, First: g.First, Prefer: g.Prefer}
+	if len(g.Members) == 1 && g.From == 0 && !slices.Equal(members, g.Members) {
+		g.From = g.Members[0]
+	}
+	g.Size, g.Members = size, members
+	a.changed[id] = g
 }
 
 // without takes the member off that has the most to do.
-func (a *assignment) without(members []uint64) []uint64 {
+func (a *assignment) without(members []uint64, size int) []uint64 {
 	most := slices.MaxFunc(members, func(x, y uint64) int { return cmp.Or(cmp.Compare(a.load[x], a.load[y]), cmp.Compare(x, y)) })
-	a.load[most]--
+	a.take(most, size, -1)
 	return slices.DeleteFunc(members, func(node uint64) bool { return node == most })
 }
 
 // fill adds members that live and are not drained, those in zones without one and with the least to do first.
-func (a *assignment) fill(members []uint64, size int) []uint64 {
-	for len(members) < size {
+func (a *assignment) fill(members []uint64, size, count int) []uint64 {
+	for len(members) < count {
 		best := uint64(0)
 		for _, id := range a.nodes {
 			if slices.Contains(members, id) || !a.view.Alive[id] || a.view.Drained[id] {
 				continue
 			}
-			if best == 0 || a.before(members, id, best) {
+			if best == 0 || a.before(members, size, id, best) {
 				best = id
 			}
 		}
 		if best == 0 {
 			return members
 		}
-		a.load[best]++
+		a.take(best, size, 1)
 		members = append(members, best)
 	}
 	return members
 }
 
 // before tells whether x is the better addition.
-func (a *assignment) before(members []uint64, x, y uint64) bool {
-	return cmp.Or(cmp.Compare(a.inZone(members, x), a.inZone(members, y)), cmp.Compare(a.load[x], a.load[y])) < 0
+func (a *assignment) before(members []uint64, size int, x, y uint64) bool {
+	return cmp.Or(cmp.Compare(a.inZone(members, x), a.inZone(members, y)),
+		cmp.Compare(a.sized[size][x], a.sized[size][y]), cmp.Compare(a.load[x], a.load[y])) < 0
 }
 
 func (a *assignment) inZone(members []uint64, node uint64) (count int) {
@@ -151,42 +204,4 @@ func (a *assignment) inZone(members []uint64, node uint64) (count int) {
 		}
 	}
 	return count
-}
-
-// Leaders are who should lead the groups: each is given to the member that leads least so far, so that every node leads as many
-// as the others, but for groups of which an operator has said who leads. Nodes that are to be spared lead nothing that others
-// can. Whether a member lives makes no difference: it comes back.
-func Leaders(v *membership.View) map[uint64]uint64 {
-	list, leads := map[uint64]uint64{}, map[uint64]int{}
-	ids := slices.Sorted(maps.Keys(v.Groups))
-	for _, id := range ids {
-		if g := v.Groups[id]; slices.Contains(g.Members, g.Prefer) && !v.Spared(g.Prefer) {
-			list[id] = g.Prefer
-			leads[g.Prefer]++
-		}
-	}
-	for _, id := range ids {
-		members := v.Groups[id].Members
-		if len(members) == 0 || list[id] != 0 {
-			continue
-		}
-		turn := func(i int) int { return (i + len(members) - int(id%uint64(len(members)))) % len(members) }
-		best := 0
-		for i := range members {
-			if cmp.Or(cmp.Compare(spared(v, members[i]), spared(v, members[best])), cmp.Compare(leads[members[i]], leads[members[best]]), cmp.Compare(turn(i), turn(best))) < 0 {
-				best = i
-			}
-		}
-		list[id] = members[best]
-		leads[members[best]]++
-	}
-	return list
-}
-
-// spared is 1 for a node that is to lead nothing.
-func spared(v *membership.View, node uint64) int {
-	if v.Spared(node) {
-		return 1
-	}
-	return 0
 }

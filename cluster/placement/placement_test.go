@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/warrenmq/warren/cluster/membership"
+	"github.com/warrenmq/warren/cluster/raftlog"
 )
 
 // nodes are nodes that live, by their zones.
@@ -29,6 +30,10 @@ func settle(t *testing.T, v *membership.View) {
 			return
 		}
 		maps.Copy(v.Groups, changed)
+		for id, g := range v.Groups { // all of them arrive
+			g.From = 0
+			v.Groups[id] = g
+		}
 	}
 	t.Fatal("it does not come to rest")
 }
@@ -75,6 +80,165 @@ func TestGroupsGrowWithTheCluster(t *testing.T) {
 		if len(v.Groups) != 2*count || most-least > 1 {
 			t.Errorf("%d nodes: %d groups, %v", count, len(v.Groups), load(v))
 		}
+	}
+}
+
+// ofSize gives the groups of a size, and how many members each node has of them.
+func ofSize(v *membership.View, size int) (groups []membership.Group, load map[uint64]int) {
+	load = map[uint64]int{}
+	for _, g := range v.Groups {
+		if g.Size == size {
+			groups = append(groups, g)
+			for _, id := range g.Members {
+				load[id]++
+			}
+		}
+	}
+	return groups, load
+}
+
+// TestGroupsOfSizesThatAreWanted come into being, one for each node, are spread, and grow with the cluster as far as they may.
+func TestGroupsOfSizesThatAreWanted(t *testing.T) {
+	v := nodes("", "", "")
+	settle(t, v)
+	v.Sizes = map[int]bool{1: true, 3: true, 4: true, 5: true, 1000: true}
+	settle(t, v)
+	for count, want := range map[int]map[int]int{3: {1: 1, 3: 3, 5: 3, 7: 3}, 5: {1: 1, 3: 3, 5: 5, 7: 5}} {
+		grown := nodes(make([]string, count)...)
+		grown.Groups, grown.Sizes = maps.Clone(v.Groups), v.Sizes
+		settle(t, grown)
+		for size, members := range want {
+			groups, load := ofSize(grown, size)
+			many := map[bool]int{true: 2 * count, false: count}[size == DefaultSize]
+			if len(groups) != many {
+				t.Errorf("%d nodes: %d groups of size %d, not %d", count, len(groups), size, many)
+			}
+			for _, g := range groups {
+				if len(g.Members) != members {
+					t.Errorf("%d nodes: a group of size %d is on %v", count, size, g.Members)
+				}
+			}
+			for id := range grown.Nodes {
+				if load[id] != many*members/count {
+					t.Errorf("%d nodes: groups of size %d: %v", count, size, load)
+				}
+			}
+		}
+		leads := map[uint64]int{}
+		for _, node := range Leaders(grown) {
+			leads[node]++
+		}
+		for id := range grown.Nodes {
+			if leads[id] != len(grown.Groups)/count {
+				t.Errorf("%d nodes: leaders of %d groups are %v", count, len(grown.Groups), leads)
+			}
+		}
+	}
+}
+
+// TestSizesAreOdd, and bounded.
+func TestSizesAreOdd(t *testing.T) {
+	for wish, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 3, 3: 3, 4: 5, 5: 5, 6: 7, 7: 7, 8: 7, 9: 7, 1 << 62: 7} {
+		if size := Round(wish); size != want {
+			t.Errorf("who wants %d gets %d, not %d", wish, size, want)
+		}
+	}
+}
+
+// TestAGroupKeepsItsSize, whatever the size of those of which nobody has said; and one without gets that.
+func TestAGroupKeepsItsSize(t *testing.T) {
+	v := nodes("", "", "", "", "")
+	v.Groups = map[uint64]membership.Group{1: {Members: []uint64{1}, Size: 1}, 2: {Members: []uint64{1, 2, 3, 4, 5}, Size: 5}, 3: {Members: []uint64{3}}}
+	maps.Copy(v.Groups, Assign(v, Wishes{Size: 3}))
+	for id, want := range map[uint64]int{1: 1, 2: 5, 3: 3} {
+		if g := v.Groups[id]; g.Size != want || len(g.Members) != want {
+			t.Errorf("group %d: %+v, not of size %d", id, g, want)
+		}
+	}
+	if groups, _ := ofSize(v, 3); len(groups) != 10 {
+		t.Errorf("%d groups of the size that holds if nobody says", len(groups))
+	}
+	v.Groups[1] = membership.Group{Members: []uint64{1, 2}, Size: 1}
+	maps.Copy(v.Groups, Assign(v, Wishes{}))
+	if g := v.Groups[1]; len(g.Members) != 1 {
+		t.Errorf("a group of size 1 is on %v", g.Members)
+	}
+}
+
+// TestADrainedNodeGivesAwayWhatItAloneHas, and nothing else; the node counts as its only holder until it is gone.
+func TestADrainedNodeGivesAwayWhatItAloneHas(t *testing.T) {
+	v := nodes("", "", "")
+	v.Sizes = map[int]bool{1: true}
+	settle(t, v)
+	v.Drained = map[uint64]bool{2: true}
+	changed := Assign(v, Wishes{})
+	if len(changed) != 1 {
+		t.Fatalf("because a node is drained, %v are to change", changed)
+	}
+	for id, g := range changed {
+		if before := v.Groups[id]; !slices.Equal(before.Members, []uint64{2}) || len(g.Members) != 1 || g.Members[0] == 2 || g.From != 2 || g.Size != 1 {
+			t.Errorf("%+v becomes %+v", before, g)
+		}
+		v.Groups[id] = g
+		v.Drained[g.Members[0]] = true // before it has got there
+	}
+	if changed := Assign(v, Wishes{Even: true}); len(changed) != 1 { // what that node alone has
+		t.Errorf("a group is moved on before it has arrived: %v", changed)
+	}
+	v = nodes("", "")
+	settle(t, v)
+	v.Drained = map[uint64]bool{1: true, 2: true}
+	if changed := Assign(v, Wishes{}); len(changed) != 0 {
+		t.Errorf("nobody is left to take them, and %v are to change", changed)
+	}
+	delete(v.Drained, 2)
+	delete(v.Alive, 1)
+	if changed := Assign(v, Wishes{}); len(changed) != 0 {
+		t.Errorf("the node that has them is down, and %v are to change", changed)
+	}
+}
+
+// TestWhoGrowsFromOneNodeRemembersIt, until its leader says that all have everything.
+func TestWhoGrowsFromOneNodeRemembersIt(t *testing.T) {
+	v := nodes("")
+	settle(t, v)
+	groups := v.Groups
+	v = nodes("", "", "")
+	v.Groups = groups
+	maps.Copy(v.Groups, Assign(v, Wishes{}))
+	if g := v.Groups[1]; g.From != 1 || len(g.Members) != 3 {
+		t.Fatalf("%+v", g)
+	}
+	status := func(leader uint64, learners, voters []uint64) []raftlog.Status {
+		return []raftlog.Status{{Group: 1, Leader: leader, Voters: voters, Learners: learners}}
+	}
+	for _, s := range [][]raftlog.Status{
+		status(1, nil, []uint64{1, 2}), status(2, nil, []uint64{1, 2, 3}), status(1, []uint64{2, 3}, []uint64{1}), status(1, []uint64{4}, []uint64{1, 2, 3}),
+	} {
+		if done := arrivals(v, 1, s); len(done) != 0 {
+			t.Errorf("%+v counts as complete", s)
+		}
+	}
+	done := arrivals(v, 1, status(1, nil, []uint64{3, 2, 1}))
+	if g := done[1]; g.From != 0 || len(g.Members) != 3 || g.Size != 3 {
+		t.Errorf("%+v", done)
+	}
+}
+
+// TestAMoveToWhoDoesNotLiveIsTakenBack, as long as that node has no vote.
+func TestAMoveToWhoDoesNotLiveIsTakenBack(t *testing.T) {
+	v := nodes("", "")
+	v.Groups[1] = membership.Group{Members: []uint64{2}, From: 1, Size: 1}
+	alone := []raftlog.Status{{Group: 1, Leader: 1, Voters: []uint64{1}, Learners: []uint64{2}}}
+	if done := arrivals(v, 1, alone); len(done) != 0 {
+		t.Errorf("%v", done)
+	}
+	delete(v.Alive, 2)
+	if done := arrivals(v, 1, []raftlog.Status{{Group: 1, Leader: 1, Voters: []uint64{1, 2}}}); len(done) != 0 {
+		t.Errorf("taken back from who votes: %v", done)
+	}
+	if g := arrivals(v, 1, alone)[1]; !slices.Equal(g.Members, []uint64{1}) || g.From != 0 {
+		t.Errorf("%+v", g)
 	}
 }
 
