@@ -81,10 +81,11 @@ func (b *Broker) start(ctx context.Context) error {
 		c.Meta = meta.NewMemory(nil, 0)
 	}
 	b.groups.transient, b.groups.node, b.groups.forwarders = c.TransientGroups, c.Node, map[uint64]*forward.Forwarder{}
-	b.groups.layout.Store(c.layout())
+	b.groups.cluster = c.Cluster
+	b.groups.arranged(c.layout())
 	b.groups.open.Store(&map[uint64]*group.Group{})
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
-		Node: c.Node, Place: b.groups.place, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
+		Node: c.Node, Place: b.groups.place, Prepare: b.groups.prepare, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
 		Newcomers: c.Newcomers, VHostLimits: c.VHostLimits, VHostPolicies: c.VHostPolicies,
 	})
 	if err != nil {

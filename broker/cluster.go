@@ -41,6 +41,10 @@ type Cluster struct {
 	Leader func(group uint64) uint64
 	// Aside carries questions and answers beside Peers, so that nothing waits behind them; they go to Broker.Receive too.
 	Aside link.Peers
+	// Size gives the size of the groups for queues that are to lie on so many nodes; 0: it was not said on how many.
+	Size func(copies int64) int
+	// Want has groups of a size made; they come by Broker.Arrange.
+	Want func(ctx context.Context, size int) error
 	// Nodes is what the API is told of the cluster. The broker itself adds how it asks, and who leads.
 	Nodes management.Cluster
 }
@@ -49,6 +53,7 @@ type Cluster struct {
 type Placement struct {
 	Members []uint64 // the nodes that are to hold it
 	First   []uint64 // those it began with
+	Size    int      // how many members it is to have, as soon as there are as many nodes; 0: as many as is usual
 }
 
 // nodes is the cluster as the API sees it.
@@ -253,7 +258,7 @@ func (g *groups) bury(of *group.Group) {
 func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	g := &b.groups
 	layout := newLayout(groups)
-	g.layout.Store(layout)
+	g.arranged(layout)
 	for _, id := range layout.ids {
 		if !layout.holds(id, g.node) {
 			continue

@@ -26,11 +26,13 @@ type groups struct {
 	node      uint64
 	open      atomic.Pointer[map[uint64]*group.Group]
 	links     *link.Links // nil: there are no other nodes
+	cluster   *Cluster    // nil: this node belongs to none
 	alive     atomic.Pointer[map[uint64]uint64]
 	start     opening
 
 	env        *forward.Env
-	mu         sync.Mutex // guards what follows, and changes of open
+	mu         sync.Mutex    // guards what follows, and changes of open
+	moved      chan struct{} // closed when there is another layout
 	forwarders map[uint64]*forward.Forwarder
 	damaged    map[uint64]error   // groups that cannot be opened: their queues refuse, the others' serve
 	asked      map[uint64]*asking // about copies that are damaged
@@ -60,14 +62,17 @@ const transientBase = 1 << 63
 
 func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
 
-// place spreads queues evenly, and leaves out groups that are damaged. Those that are to be led where they were declared go to
-// groups that are led here, if there are any.
+// place spreads queues evenly over the groups of the size they are to have, and leaves out groups that are damaged. Those that
+// are to be led where they were declared go to groups that are led here, if there are any.
 func (g *groups) place(c *topology.Catalog, q *topology.Queue) uint64 {
 	number := q.ID >> 1 // ids are odd
 	if !q.Lasting() {
 		return g.transientID(int(number % uint64(g.transient)))
 	}
-	ids := g.layout.Load().ids
+	ids := g.fitting(q.Copies(c))
+	if len(ids) == 0 {
+		return 0
+	}
 	sound := func(id uint64) bool { return g.refuses(id) == nil }
 	if g.links != nil && q.LeaderLocator(c) == "client-local" {
 		if id, ok := choose(ids, number, func(id uint64) bool { return sound(id) && g.links.Leading(id) }); ok {

@@ -11,7 +11,6 @@
 package link
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -99,6 +98,7 @@ func New(env Env) *Links {
 // Handle implements dispatch.Groups.
 func (l *Links) Handle(id uint64) (dispatch.Handle, error) { return l.route(id) }
 
+// route gives the way to a group, also if nobody is known to hold it: it may be new, and a queue in it may be heard of first.
 func (l *Links) route(id uint64) (*route, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,9 +107,6 @@ func (l *Links) route(id uint64) (*route, error) {
 	}
 	r := l.routes[id]
 	if r == nil {
-		if l.Local(id) == nil && len(l.Members(id)) == 0 {
-			return nil, fmt.Errorf("group %d is on no node", id)
-		}
 		r = newRoute(l, id)
 		l.routes[id] = r
 	}

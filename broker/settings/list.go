@@ -58,6 +58,8 @@ var nodeSettings = []Setting{
 	{Name: "cluster_tls.lifetime", Kind: Duration, Default: "2160h", Text: "how long a certificate holds that this node signs; nodes renew theirs when two thirds are over"},
 	{Name: "cluster_lease", Kind: Duration, Default: "10s", Text: "how long a node counts as alive when nothing is heard of it"},
 	{Name: "role", Kind: Choice, Choices: []string{"both", "frontend", "backend"}, Default: "both", Text: "a frontend holds no durable queues, a backend takes no AMQP connections"},
+	{Name: "quorum_queue.initial_cluster_size", Kind: Number, Least: 1, Default: "3", Text: "on how many nodes of a cluster a durable queue of any type lies that does not say; even numbers count as the next odd one, 7 is the most"},
+	{Name: "cluster_formation.target_cluster_size_hint", Kind: Number, Least: 1, Default: "1", Text: "how many nodes there have to be for the health check reached-target-cluster-size"},
 	{Name: "zone", Text: "what fails together with this node: groups are spread over zones"},
 	{Name: "etcd_endpoints", Kind: Words, Text: "URLs of etcd; without any the embedded member's"},
 	{Name: "etcd_user", Text: "whom etcd knows this node as; without it by its certificate alone"},

@@ -31,7 +31,7 @@ func DefaultExchange(name string) *protocol.Error {
 // DeclareExchange makes an exchange, or finds that the one there is just so.
 func (e *Editor) DeclareExchange(ctx context.Context, d ExchangeDeclaration, by Actor, durable func(error)) error {
 	d.Name = CleanName(d.Name)
-	return e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+	plan := func(c *Catalog) (meta.Txn, error) {
 		v := c.VHost(d.VHost)
 		if v == nil {
 			return meta.Txn{}, protocol.NotFound("no vhost '%s'", d.VHost)
@@ -52,11 +52,12 @@ func (e *Editor) DeclareExchange(ctx context.Context, d ExchangeDeclaration, by 
 		if refusal := e.allowExchange(c, v, kind, d, by); refusal != nil {
 			return meta.Txn{}, refusal
 		}
-		return e.createExchange(c, v, kind, d, by.Name()), nil
-	})
+		return e.createExchange(c, v, kind, d, by.Name())
+	}
+	return e.placed(ctx, func() error { return e.edit(ctx, durable, plan) })
 }
 
-func (e *Editor) createExchange(c *Catalog, v *VHost, kind matching.Kind, d ExchangeDeclaration, user string) meta.Txn {
+func (e *Editor) createExchange(c *Catalog, v *VHost, kind matching.Kind, d ExchangeDeclaration, user string) (meta.Txn, error) {
 	k := key(sectionExchange, v.Name, d.Name)
 	record := ExchangeRecord{
 		Type: d.Type, Durable: d.Durable, AutoDelete: d.AutoDelete, Internal: d.Internal, Arguments: d.Arguments, User: user,
@@ -64,12 +65,16 @@ func (e *Editor) createExchange(c *Catalog, v *VHost, kind matching.Kind, d Exch
 	if kind.Memory != matching.NoMemory {
 		q := &Queue{VHost: v.Name, Name: d.Name}
 		q.Durable, q.ID = d.Durable, randomID()
-		record.Behind = &MemoryRecord{ID: q.ID, Group: e.Place(c, q)}
+		group, err := e.place(c, q, exchangeName(v.Name, d.Name))
+		if err != nil {
+			return meta.Txn{}, err
+		}
+		record.Behind = &MemoryRecord{ID: q.ID, Group: group}
 	}
 	return meta.Txn{
 		Guards: []meta.Guard{{Key: key(sectionVHost, v.Name), Revision: v.Revision}, {Key: k}},
 		Ops:    []meta.Op{put(k, &record, !d.Durable)},
-	}
+	}, nil
 }
 
 func (e *Editor) allowExchange(c *Catalog, v *VHost, kind matching.Kind, d ExchangeDeclaration, by Actor) *protocol.Error {

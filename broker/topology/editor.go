@@ -26,8 +26,10 @@ type Actor interface {
 // Options are what an Editor needs to know of its node.
 type Options struct {
 	Node uint64
-	// Place chooses the group of a new queue.
+	// Place chooses the group of a new queue; 0: there is none for it yet, and Prepare waits until there is.
 	Place func(c *Catalog, q *Queue) uint64
+	// Prepare has groups made for queues that are to lie on so many nodes, as Queue.Copies says, and waits for the first.
+	Prepare func(ctx context.Context, copies int64) error
 	// DefaultQueueType is the type of a queue that does not say; "" is classic.
 	DefaultQueueType string
 	// ConsumerTimeoutMs is how long a consumer of a quorum queue may take to acknowledge if neither queue nor policy says:

@@ -42,7 +42,7 @@ func (e *Editor) DeclareQueue(ctx context.Context, d QueueDeclaration, by Actor,
 	generated := d.Name == ""
 	name := d.Name
 	var found *Queue
-	err := e.edit(ctx, durable, func(c *Catalog) (meta.Txn, error) {
+	plan := func(c *Catalog) (meta.Txn, error) {
 		v := c.VHost(d.VHost)
 		if v == nil {
 			return meta.Txn{}, protocol.NotFound("no vhost '%s'", d.VHost)
@@ -66,8 +66,8 @@ func (e *Editor) DeclareQueue(ctx context.Context, d QueueDeclaration, by Actor,
 		}
 		found = want
 		return e.createQueue(c, v, want, by)
-	})
-	if err != nil {
+	}
+	if err := e.placed(ctx, func() error { return e.edit(ctx, durable, plan) }); err != nil {
 		return nil, err
 	}
 	if q := e.Catalog().QueueByID(found.ID); q != nil {
@@ -181,7 +181,10 @@ func (e *Editor) createQueue(c *Catalog, v *VHost, q *Queue, by Actor) (meta.Txn
 	}
 	q.ID = randomID()
 	q.User = by.Name()
-	q.Group = e.Place(c, q)
+	var err error
+	if q.Group, err = e.place(c, q, queueName(v.Name, q.Name)); err != nil {
+		return meta.Txn{}, err
+	}
 	k := key(sectionQueue, v.Name, q.Name)
 	return meta.Txn{
 		Guards: []meta.Guard{{Key: key(sectionVHost, v.Name), Revision: v.Revision}, {Key: k}},

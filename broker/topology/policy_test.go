@@ -1,9 +1,11 @@
 package topology
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -82,6 +84,78 @@ func TestWhereAQueueIsLed(t *testing.T) {
 		if said[name] != want {
 			t.Errorf("%s: %q, want %q", name, said[name], want)
 		}
+	}
+}
+
+// TestOnHowManyNodesAQueueLies: what its arguments say goes before what policies say, of which the greatest holds.
+func TestOnHowManyNodesAQueueLies(t *testing.T) {
+	said := map[string]int64{}
+	w := newWorld(t, func(o *Options) {
+		o.Place = func(c *Catalog, q *Queue) uint64 {
+			said[q.Name] = q.Copies(c)
+			return 1
+		}
+	})
+	w.policy("p", "all", "^t", 0, `{"target-group-size":5}`)
+	w.policy("s", "all", "^s", 0, `{"initial-cluster-size":1}`)
+	w.policy("op", "queues", "^tt", 1, `{"target-group-size":7}`)
+	w.policy("op2", "queues", "^tl", 0, `{"target-group-size":3}`)
+	const argument, target, stream = "x-quorum-initial-group-size", "x-quorum-target-group-size", "x-initial-cluster-size"
+	for _, c := range []struct {
+		name, kind, argument string
+		value                any
+		want                 int64
+	}{
+		{"q", "quorum", "", nil, 0}, {"q1", "quorum", argument, int32(1), 1}, {"q9", "quorum", target, int64(9), 9}, {"q-", "quorum", target, int32(-9), 0},
+		{"q0", "quorum", target, "nine", 0},
+		{"t", "quorum", "", nil, 5}, {"t1", "quorum", argument, uint8(1), 1}, {"t9", "quorum", target, int16(9), 9}, {"t3", "quorum", target, int16(3), 5},
+		{"tt", "quorum", "", nil, 7}, {"tl", "quorum", "", nil, 5}, {"tt1", "quorum", argument, int32(1), 1},
+		{"t-stream", "stream", "", nil, 0}, {"t-classic", "classic", "", nil, 0},
+		{"s", "stream", "", nil, 1}, {"s3", "stream", stream, int32(3), 3}, {"s-classic", "classic", "", nil, 0}, {"s-quorum", "quorum", "", nil, 0},
+	} {
+		pairs := []any{"x-queue-type", c.kind}
+		if c.argument != "" {
+			pairs = append(pairs, c.argument, c.value)
+		}
+		w.queue(c.name, with(pairs...))
+		if said[c.name] != c.want {
+			t.Errorf("%s: on %d nodes, not %d", c.name, said[c.name], c.want)
+		}
+	}
+}
+
+// TestADeclarationWaitsForAGroup that fits; others go on meanwhile.
+func TestADeclarationWaitsForAGroup(t *testing.T) {
+	there := atomic.Bool{}
+	var w *world
+	w = newWorld(t, func(o *Options) {
+		o.Place = func(c *Catalog, q *Queue) uint64 {
+			if q.Copies(c) == 5 && !there.Load() {
+				return 0
+			}
+			return 3
+		}
+		o.Prepare = func(_ context.Context, copies int64) error {
+			switch copies {
+			case 5:
+				w.queue("meanwhile")
+				there.Store(true)
+				return nil
+			}
+			return fmt.Errorf("nobody makes one of %d", copies)
+		}
+	})
+	five := with("x-queue-type", "quorum", "x-quorum-initial-group-size", int32(5))
+	if q := w.queue("five", five); q.Group != 3 || w.vhost().Queue("meanwhile") == nil {
+		t.Errorf("%+v", q)
+	}
+	w.Options.Place = func(*Catalog, *Queue) uint64 { return 0 }
+	_, err := w.declareQueue("seven", with("x-queue-type", "quorum", "x-quorum-initial-group-size", int32(7)))
+	if want := "cannot declare queue 'seven' in vhost '/': nobody makes one of 7"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+	if w.vhost().Queue("seven") != nil {
+		t.Error("the queue is there")
 	}
 }
 

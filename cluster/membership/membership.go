@@ -237,8 +237,8 @@ func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 					return n, fmt.Errorf("a node called %s lives, at %s: give this one another node_name (%w)", n.Name, old.Address, ctx.Err())
 				}
 			}
-			if group, only := v.only(old.ID); only {
-				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory", group, n.Name)
+			if groups := v.Alone(old.ID); len(groups) > 0 {
+				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory", groups[0], n.Name)
 			}
 			t.Guards = append(t.Guards, meta.Guard{Key: knownPrefix + old.UUID, Revision: v.revisions[knownPrefix+old.UUID]})
 			t.Ops = append(t.Ops, meta.Op{Key: knownPrefix + old.UUID, Delete: true})
@@ -259,14 +259,15 @@ func (v *View) namesake(n Node) (Node, bool) {
 	return Node{}, false
 }
 
-// only gives a group that nobody else holds, or may not hold in full yet.
-func (v *View) only(node uint64) (group uint64, ok bool) {
+// Alone gives the groups, in order, that nobody but a node holds, or nobody else in full yet.
+func (v *View) Alone(node uint64) (groups []uint64) {
 	for id, g := range v.Groups {
 		if g.From == node || slices.Equal(g.Members, []uint64{node}) {
-			return id, true
+			groups = append(groups, id)
 		}
 	}
-	return 0, false
+	slices.Sort(groups)
+	return groups
 }
 
 func nameKey(id uint64) string { return "name/" + strconv.FormatUint(id, 10) }

@@ -20,8 +20,8 @@ func (r *Registry) Forget(ctx context.Context, id uint64) error {
 	if v.Alive[id] {
 		return fmt.Errorf("node %s is running: stop it first", n.Name)
 	}
-	if group, only := v.only(id); only {
-		return fmt.Errorf("node %s alone holds group %d: the messages in it would be lost", n.Name, group)
+	if groups := v.Alone(id); len(groups) > 0 {
+		return fmt.Errorf("node %s alone holds group %d: the messages in it would be lost", n.Name, groups[0])
 	}
 	number := strconv.FormatUint(id, 10)
 	_, err := r.store.Commit(ctx, meta.Txn{

@@ -76,7 +76,7 @@ func clusterOptions(v *settings.Values, dir string) (o clustered.Options, own *a
 	o = clustered.Options{
 		Dir: dir, Name: v.Text("node_name"), Zone: v.Text("zone"), Frontend: v.Text("role") == "frontend", Listen: v.Address("cluster_listen"), Advertise: v.Text("cluster_address"),
 		Endpoints: strings.Fields(strings.ReplaceAll(v.Text("etcd_endpoints"), ",", " ")), Prefix: v.Text("etcd_prefix"), Lease: v.Duration("cluster_lease"),
-		EtcdUser: v.Text("etcd_user"), EtcdPassword: v.Text("etcd_password"),
+		Size: int(v.Number("quorum_queue.initial_cluster_size")), EtcdUser: v.Text("etcd_user"), EtcdPassword: v.Text("etcd_password"),
 	}
 	files, ours, err := clusterFiles(v, clusterDir(v))
 	if err != nil {

@@ -50,6 +50,8 @@ type Options struct {
 	EtcdUser, EtcdPassword string
 	// Doors take connections to Listen that are not for messages.
 	Doors func(*Node) map[string]transport.Door
+	// Size is how many members groups have for queues that do not say. Default placement.DefaultSize.
+	Size int
 	// Lease is how long the node counts as alive when nothing is heard of it. Default 10 s.
 	Lease time.Duration
 	Logs  raftlog.Options // but for what Node itself knows
@@ -151,7 +153,7 @@ func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, erro
 func (n *Node) control(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Logger: n.Logger, Arrange: n.arrange, Forgotten: n.Logs.Fatal}
+	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Wishes: placement.Wishes{Size: n.Size}, Logger: n.Logger, Arrange: n.arrange, Forgotten: n.Logs.Fatal}
 	some := make(chan struct{})
 	var once sync.Once
 	n.registry.Listen(func(v *membership.View) {
@@ -196,7 +198,7 @@ func (n *Node) arrange(v *membership.View) {
 func layout(v *membership.View) map[uint64]broker.Placement {
 	groups := map[uint64]broker.Placement{}
 	for id, g := range v.Groups {
-		groups[id] = broker.Placement{Members: g.Members, First: g.First}
+		groups[id] = broker.Placement{Members: g.Members, First: g.First, Size: g.Size}
 	}
 	return groups
 }
@@ -206,9 +208,15 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
+		Size: n.size, Want: n.registry.Want,
 		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
+}
+
+// size gives the size of the groups for queues that are to lie on so many nodes; 0: as many as the settings say.
+func (n *Node) size(copies int64) int {
+	return placement.Round(int(min(cmp.Or(copies, int64(n.Size), placement.DefaultSize), placement.MaxSize)))
 }
 
 // left tells whether a group's log says that this node is no member of it any more.
@@ -230,7 +238,7 @@ func (n *Node) Serve(b *broker.Broker) {
 		}
 	}
 	if n.registry.View().Drained[n.Self.ID] {
-		if err := n.drain(context.Background(), true); err != nil {
+		if err := n.spare(context.Background()); err != nil {
 			n.Logger.Error().Err(err).Msg("this node was drained before, and takes clients nevertheless")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/management"
+	"github.com/warrenmq/warren/cluster/membership"
 	"github.com/warrenmq/warren/cluster/placement"
 	"github.com/warrenmq/warren/cluster/raftlog"
 )
@@ -68,17 +69,67 @@ func (n *Node) forget(ctx context.Context, id uint64) error {
 // maintenance is what clients hear, in RabbitMQ's words.
 const maintenance = "Node was put into maintenance mode"
 
-// drain lets this node lead nothing and have no clients, or ends that.
+// errNotServing is returned for what needs a broker that runs.
+var errNotServing = errors.New("the node is about to start or to end")
+
+// drain lets this node lead nothing, have no clients, and be the only one for no group, or ends that.
 func (n *Node) drain(ctx context.Context, on bool) error {
 	if err := n.registry.Drain(ctx, n.Self.ID, on); err != nil {
 		return err
 	}
+	if on {
+		return errors.Join(n.spare(ctx), n.giveAway(ctx))
+	}
 	b := n.broker.Load()
 	if b == nil {
-		return errors.New("the node is about to start or to end")
+		return errNotServing
 	}
-	if !on {
-		return b.ResumeListeners(ctx)
+	return b.ResumeListeners(ctx)
+}
+
+// giveAwayTime bounds giveAway, which looks as often as handOver.
+const giveAwayTime = 20 * time.Second
+
+// giveAway waits until others have what this node alone had: the controller sees to it that they get it. An error says what is
+// still here. If there is nobody who could have it, nobody is waited for.
+func (n *Node) giveAway(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, giveAwayTime)
+	defer cancel()
+	ticker := time.NewTicker(handOverEvery)
+	defer ticker.Stop()
+	for {
+		v := n.registry.View()
+		alone := v.Alone(n.Self.ID)
+		if len(alone) == 0 {
+			return nil
+		}
+		if !n.helped(v) {
+			n.Logger.Warn().Uints64("groups", alone).Msg("nobody can take what this node alone has: it must not be lost")
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the node is drained, but still the only one that has all of these groups: %v; see list_groups before you stop it", alone)
+		}
+	}
+}
+
+// helped tells whether another node can take what is here.
+func (n *Node) helped(v *membership.View) bool {
+	for id, other := range v.Nodes {
+		if id != n.Self.ID && other.Backend && v.Alive[id] && !v.Spared(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// spare ends what clients do on this node, and hands over what it leads.
+func (n *Node) spare(ctx context.Context) error {
+	b := n.broker.Load()
+	if b == nil {
+		return errNotServing
 	}
 	err := b.SuspendListeners()
 	n.handOver(ctx)
