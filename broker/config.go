@@ -76,6 +76,9 @@ type Config struct {
 	// MaxConnections is how many connections there may be. Default 0: no limit.
 	MaxConnections int
 
+	// TargetNodes is how many nodes the cluster is to have, for a health check. Default 0: any.
+	TargetNodes int
+
 	// Defaults is what an empty broker begins with. Default: vhost /, user guest with password guest and full rights.
 	Defaults topology.Defaults
 	// DefaultPassword is the password of Defaults.User if its record has no hash; the hash is made when it is needed.

@@ -23,7 +23,7 @@ func (b *Broker) makeHTTP() {
 		Identity: management.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Product: c.Session.Product, Version: c.Session.Version, Own: c.OwnVersion,
 			DataDir: c.DataDir, DefaultQueueType: c.DefaultQueueType,
-			MaxConnections: c.MaxConnections, LogFiles: c.LogFiles, ConfigFiles: c.ConfigFiles, Settings: c.Settings, Forbidden: b.editor.Forbidden, Started: time.Now(),
+			MaxConnections: c.MaxConnections, TargetNodes: c.TargetNodes, LogFiles: c.LogFiles, ConfigFiles: c.ConfigFiles, Settings: c.Settings, Forbidden: b.editor.Forbidden, Started: time.Now(),
 		},
 	})
 }

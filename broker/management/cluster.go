@@ -22,9 +22,9 @@ type Cluster struct {
 	// Leader gives the node that most likely leads a group, 0 if nobody knows; Members those that hold it.
 	Leader  func(group uint64) uint64
 	Members func(group uint64) []uint64
-	// Groups gives how the groups stand that have a member here; Wanted the members that each group is to have.
+	// Groups gives how the groups stand that have a member here; Wanted what each group is to be.
 	Groups func() []GroupMember
-	Wanted func() map[uint64][]uint64
+	Wanted func() map[uint64]GroupWish
 	// Reach gives the error with which the cluster's metadata cannot be reached, nil if it can.
 	Reach func(context.Context) error
 	// Expiry is when the certificate for other nodes ends; zero if there is none.

@@ -26,7 +26,7 @@ func TestNodesAskEachOther(t *testing.T) {
 	for id := uint64(1); id <= 4; id++ {
 		servers[id] = &Server{Options: Options{Logger: zerolog.Nop(), Nodes: &Cluster{
 			Self:   id,
-			Wanted: func() map[uint64][]uint64 { return nil },
+			Wanted: func() map[uint64]GroupWish { return nil },
 			Nodes: func() []Node {
 				return []Node{{ID: 1, Name: "a", Alive: true}, {ID: 2, Name: "b", Alive: true}, {ID: 3, Name: "c", Alive: true}, {ID: 4, Name: "d"}}
 			},

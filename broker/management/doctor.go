@@ -1,6 +1,7 @@
 package management
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -143,6 +144,9 @@ func (q *request) examine() (answer, error) {
 	for _, g := range groups {
 		list = append(list, g.complaints(names, queues[g.id])...)
 	}
+	for _, n := range s.Nodes.Nodes() {
+		list = append(list, stranded(n, groups)...)
+	}
 	slices.SortStableFunc(list, func(a, b complaint) int { return strings.Compare(a.Severity, b.Severity) })
 	errors := slices.ContainsFunc(list, func(c complaint) bool { return c.Severity == isError })
 	status := "ok"
@@ -221,7 +225,7 @@ func expiring(n Node, c *condition) (list []complaint) {
 	return list
 }
 
-func sortedKeys[V any](m map[string]V) (keys []string) {
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) (keys []K) {
 	for key := range m {
 		keys = append(keys, key)
 	}
@@ -233,7 +237,7 @@ func sortedKeys[V any](m map[string]V) (keys []string) {
 func (g *groupView) complaints(names func(uint64) string, queues int) (list []complaint) {
 	of := fmt.Sprintf("group %d (%d queues)", g.id, queues)
 	if g.leader == 0 {
-		list = append(list, complaint{isError, "", of + " has no leader: its queues wait", "start the nodes that hold it: " + strings.Join(g.named(names, g.wanted), ", ")})
+		list = append(list, complaint{isError, "", of + " has no leader: its queues wait", "start the nodes that hold it: " + strings.Join(g.named(names, g.wanted.Members), ", ")})
 	}
 	var missing, behind []string
 	for _, node := range g.sorted(names) {
@@ -249,6 +253,10 @@ func (g *groupView) complaints(names func(uint64) string, queues int) (list []co
 	}
 	if len(missing) > 0 {
 		list = append(list, complaint{isWarning, "", of + " is below its strength: " + strings.Join(missing, ", "), "start these nodes, or forget them, so that others take their place"})
+	}
+	if had := len(g.wanted.Members); g.wanted.short(had) {
+		list = append(list, complaint{isWarning, "", fmt.Sprintf("%s is to have %d members, and only %d nodes can have it", of, g.wanted.Reachable, had),
+			"start or revive the nodes that hold groups"})
 	}
 	if len(behind) > 0 {
 		list = append(list, complaint{isWarning, "", of + ": " + strings.Join(behind, ", "), "wait; if it does not pass, look at that node's disk and network"})

@@ -56,7 +56,7 @@ type groupView struct {
 	id      uint64
 	leader  uint64 // 0: nobody leads
 	term    uint64
-	wanted  []uint64               // that are to hold it
+	wanted  GroupWish
 	members map[uint64]*memberView // that are to hold it, or do
 }
 
@@ -94,9 +94,9 @@ func (s *Server) groupViews(ctx context.Context) []*groupView {
 }
 
 // viewGroup makes one picture of what nodes say of a group. Who leads in the newest term knows best.
-func viewGroup(id uint64, wanted []uint64, said map[uint64][]GroupMember, alive map[uint64]bool) *groupView {
+func viewGroup(id uint64, wanted GroupWish, said map[uint64][]GroupMember, alive map[uint64]bool) *groupView {
 	g := &groupView{id: id, wanted: wanted, members: map[uint64]*memberView{}}
-	for _, node := range wanted {
+	for _, node := range wanted.Members {
 		g.members[node] = &memberView{state: "absent"}
 	}
 	best := GroupMember{}
@@ -172,6 +172,8 @@ func (g *groupView) status() string {
 	switch {
 	case g.leader == 0:
 		return "no leader"
+	case g.wanted.short(len(g.wanted.Members)):
+		return "below strength"
 	case lagging:
 		return "lagging"
 	}
@@ -212,7 +214,7 @@ func (q *request) listGroups() (answer, error) {
 			members = append(members, object{"node": names(node), "state": m.state, "voter": m.voter, "lag": m.lag, "silent_ms": m.silentMs})
 		}
 		list = append(list, object{
-			"group": g.id, "leader": names(g.leader), "term": g.term, "queues": queues[g.id], "status": g.status(), "members": members,
+			"group": g.id, "leader": names(g.leader), "size": g.wanted.Size, "term": g.term, "queues": queues[g.id], "status": g.status(), "members": members,
 		})
 	}
 	return ok(list)
@@ -248,13 +250,14 @@ func (q *request) getQuorumStatus() (answer, error) {
 			list = append(list, object{
 				"Node Name": names(node), "Raft State": state, "Membership": membership, "Last Log Index": m.Last, "Last Written": m.Written,
 				"Last Applied": m.Applied, "Commit Index": m.Committed, "Snapshot Index": m.Snapshot, "Term": m.Term, "Machine Version": 1,
+				"Group Size": g.wanted.Size,
 			})
 		}
 	}
 	if q.server.Nodes.single() {
 		list = append(list, object{
 			"Node Name": q.server.Node, "Raft State": "leader", "Membership": "voter", "Last Log Index": 0, "Last Written": 0,
-			"Last Applied": 0, "Commit Index": 0, "Snapshot Index": 0, "Term": 1, "Machine Version": 1,
+			"Last Applied": 0, "Commit Index": 0, "Snapshot Index": 0, "Term": 1, "Machine Version": 1, "Group Size": 1,
 		})
 	}
 	return ok(list)

@@ -1,6 +1,7 @@
 package management
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestHowAGroupIs(t *testing.T) {
 			said[node] = []GroupMember{{Group: 6, Leader: 9, Term: 99}, m}
 		}
 		delete(alive, c.down)
-		g := viewGroup(7, voters, said, alive)
+		g := viewGroup(7, GroupWish{Members: voters, Size: 3, Reachable: 3}, said, alive)
 		critical := ""
 		for node := range uint64(4) {
 			if g.critical(node) {
@@ -65,6 +66,85 @@ func TestHowAGroupIs(t *testing.T) {
 		}
 		if !strings.Contains(says, c.says) || c.says == "" && says != "" {
 			t.Errorf("%s: the doctor says %q", c.what, says)
+		}
+	}
+}
+
+// TestAGroupThatIsShort has fewer members than its size and the nodes allow; and one that a drained node alone has is named.
+func TestAGroupThatIsShort(t *testing.T) {
+	view := func(w GroupWish) *groupView {
+		m := GroupMember{Group: 7, Leader: w.Members[0], Term: 5, Voters: w.Members, Last: 9}
+		said, alive := map[uint64][]GroupMember{}, map[uint64]bool{1: true, 2: true, 3: true}
+		for _, node := range w.Members {
+			said[node] = []GroupMember{m}
+			m.Peers = append(m.Peers, GroupPeer{Node: node, Match: 9})
+		}
+		return viewGroup(7, w, said, alive)
+	}
+	for _, c := range []struct {
+		what   string
+		wish   GroupWish
+		status string
+		says   string
+	}{
+		{"as many as there are nodes", GroupWish{Members: []uint64{1}, Size: 3, Reachable: 1, Alone: 1}, "ok", ""},
+		{"as many as its size", GroupWish{Members: []uint64{2}, Size: 1, Reachable: 1, Alone: 2}, "ok", ""},
+		{"fewer", GroupWish{Members: []uint64{1, 2}, Size: 5, Reachable: 3}, "below strength", "is to have 3 members, and only 2 nodes can have it"},
+	} {
+		g, says := view(c.wish), ""
+		for _, one := range g.complaints(func(node uint64) string { return string("?abc"[node]) }, 1) {
+			says += one.What
+		}
+		if g.status() != c.status || !strings.Contains(says, c.says) || c.says == "" && says != "" {
+			t.Errorf("%s: %s, and the doctor says %q", c.what, g.status(), says)
+		}
+	}
+	groups := []*groupView{view(GroupWish{Members: []uint64{3}, Alone: 1}), view(GroupWish{Members: []uint64{1, 2, 3}})}
+	for _, c := range []struct {
+		node Node
+		want int
+	}{{Node{ID: 1, Name: "a", Drained: true}, 1}, {Node{ID: 1, Name: "a"}, 0}, {Node{ID: 3, Name: "c", Drained: true}, 0}} {
+		if list := stranded(c.node, groups); len(list) != c.want || c.want == 1 && !strings.Contains(list[0].What, "nobody else has all of group 7") {
+			t.Errorf("%+v: %+v", c.node, list)
+		}
+	}
+}
+
+// TestTargetSize: the nodes there are to be, whether they live or not, as in RabbitMQ; and no group has fewer members than these
+// allow.
+func TestTargetSize(t *testing.T) {
+	nodes := []Node{{ID: 1, Alive: true}, {ID: 2, Alive: true}, {ID: 3}}
+	three := GroupWish{Members: []uint64{1, 2, 3}, Size: 3, Reachable: 3}
+	for _, c := range []struct {
+		what   string
+		target int
+		nodes  []Node
+		wanted map[uint64]GroupWish
+		voters []uint64
+		want   string
+	}{
+		{"nobody has said", 0, nodes[:1], nil, nil, ""},
+		{"alone, and not to be", 3, nodes[:1], nil, nil, "target cluster size not reached: 1 of 3 nodes are online"},
+		{"as many as there are to be", 3, nodes, map[uint64]GroupWish{7: three}, []uint64{1, 2, 3}, ""},
+		{"fewer", 4, nodes, map[uint64]GroupWish{7: three}, []uint64{1, 2, 3}, "target cluster size not reached: 2 of 4 nodes are online"},
+		{"a member is being filled", 3, nodes, map[uint64]GroupWish{7: three}, []uint64{1, 2}, "target size not reached: 1 groups have fewer members than there are nodes for"},
+		{"a group elsewhere has too few", 1, nodes, map[uint64]GroupWish{7: three, 8: {Members: []uint64{2}, Size: 5, Reachable: 3}}, []uint64{1, 2, 3},
+			"target size not reached: 1 groups have fewer members than there are nodes for"},
+		{"a group of one", 1, nodes, map[uint64]GroupWish{7: {Members: []uint64{1}, Size: 1, Reachable: 1}}, []uint64{1}, ""},
+	} {
+		s := &Server{Options: Options{Nodes: &Cluster{Self: 1, Nodes: func() []Node { return c.nodes }}}}
+		s.TargetNodes = c.target
+		if c.wanted != nil {
+			s.Nodes.Wanted = func() map[uint64]GroupWish { return c.wanted }
+			s.Nodes.Groups = func() []GroupMember { return []GroupMember{{Group: 7, Voters: c.voters}} }
+		}
+		_, err := (&request{server: s}).checkTarget()
+		said, f := "", (*failure)(nil)
+		if errors.As(err, &f) {
+			said = fmt.Sprint(f.body["reason"])
+		}
+		if said != c.want {
+			t.Errorf("%s: %q, want %q", c.what, said, c.want)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func healthRoutes() []route {
 		{"GET", "/health/checks/is-in-service", nobody, (*request).checkInService, "The node is not in maintenance"},
 		{"GET", "/health/checks/below-node-connection-limit", nobody, (*request).checkConnections, "One more connection would be accepted"},
 		{"GET", "/health/checks/ready-to-serve-clients", nobody, (*request).checkReady, "Clients can be served"},
-		{"GET", "/health/checks/reached-target-cluster-size", nobody, fine, "All nodes are there"},
+		{"GET", "/health/checks/reached-target-cluster-size", nobody, (*request).checkTarget, "All nodes are there, and all groups have their size"},
 		{"GET", "/aliveness-test/{vhost}", vhostUser, (*request).aliveness, "A vhost can be used"},
 		{"GET", "/healthchecks/node", anyUser, fine, "The node is up"},
 		{"GET", "/healthchecks/node/{node}", anyUser, (*request).checkNode, "A node is up"},

@@ -65,6 +65,7 @@ type Identity struct {
 	DataDir          string
 	DefaultQueueType string
 	MaxConnections   int // 0: no limit
+	TargetNodes      int // how many nodes the cluster is to have. 0: any
 	LogFiles         []string
 	ConfigFiles      []string
 	Settings         func() map[string]string // what the operator has set, without secrets

@@ -111,7 +111,7 @@ func (q *request) moveLeader() (answer, error) {
 		return answer{}, err
 	}
 	var group uint64
-	if _, err := fmt.Sscanf(q.values["group"], "%d", &group); err != nil || s.Nodes.Wanted()[group] == nil {
+	if _, err := fmt.Sscanf(q.values["group"], "%d", &group); err != nil || s.Nodes.Wanted()[group].Members == nil {
 		return answer{}, missing(fmt.Sprintf("there is no group %s", q.values["group"]))
 	}
 	if err := s.Nodes.Transfer(q.context(), group, n.ID); err != nil {

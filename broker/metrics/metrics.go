@@ -85,6 +85,12 @@ type GroupProgress struct {
 	Committed, Applied uint64        // indexes
 	Entries, Bytes     uint64        // applied
 	ColdReads          uint64        // of entries that were not in memory
+	// Leads tells that the group is led here, by one of so many Members that vote. Behind is how many entries the slowest of the
+	// others lacks, Silent since when nothing was heard of the one that was heard longest ago.
+	Leads   bool
+	Members int
+	Behind  uint64
+	Silent  time.Duration
 }
 
 // Server answers Prometheus. It is safe for concurrent use.

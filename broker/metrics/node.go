@@ -215,4 +215,5 @@ func (s *Server) own(p *page) {
 			p.series("warren_group_"+m.name, label("group", strconv.FormatUint(u.Groups[i].Group, 10)), float64(m.value(&u.Groups[i])))
 		}
 	}
+	members(p, u.Groups)
 }

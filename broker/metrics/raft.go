@@ -18,6 +18,29 @@ var raftMetrics = []struct {
 		func(g *GroupProgress) float64 { return g.Latency.Seconds() }},
 }
 
+// memberMetrics are about the members of groups that are led here.
+var memberMetrics = []struct {
+	name  string
+	help  string
+	value func(*GroupProgress) float64
+}{
+	{"members", "Members of a group that vote", func(g *GroupProgress) float64 { return float64(g.Members) }},
+	{"member_lag_entries", "Entries that the slowest of the other members does not have yet", func(g *GroupProgress) float64 { return float64(g.Behind) }},
+	{"member_silent_seconds", "Time since the other member was heard of which nothing was heard for the longest", func(g *GroupProgress) float64 { return g.Silent.Seconds() }},
+}
+
+// members writes how far the other members are of the groups that are led here: each group of the cluster is on one node's page.
+func members(p *page, groups []GroupProgress) {
+	for _, m := range memberMetrics {
+		p.head("warren_group_"+m.name, gauge, m.help)
+		for i := range groups {
+			if groups[i].Leads {
+				p.series("warren_group_"+m.name, label("group", strconv.FormatUint(groups[i].Group, 10)), m.value(&groups[i]))
+			}
+		}
+	}
+}
+
 // raft writes how far the logs of groups are: a few series, however many queues there are.
 func (s *Server) raft(p *page, prefix string) {
 	if s.Storage == nil {

@@ -20,6 +20,15 @@ const (
 // because an even member votes, and saves nobody.
 func Round(size int) int { return min(max(size, 1)|1, MaxSize) }
 
+// Reachable is how many members a group of a size is to have where so many nodes hold groups.
+func Reachable(size, nodes int) int {
+	size = min(size, nodes)
+	if size%2 == 0 {
+		size--
+	}
+	return size
+}
+
 // Wishes bound the decision.
 type Wishes struct {
 	Size    int  // members of a group of which nobody has said how many. Default DefaultSize
@@ -91,14 +100,7 @@ func (a *assignment) take(node uint64, size, more int) {
 	a.sized[size][node] += more
 }
 
-// reachable is how many members a group of a size has with the nodes there are.
-func (a *assignment) reachable(size int) int {
-	size = min(size, len(a.nodes))
-	if size%2 == 0 {
-		size--
-	}
-	return size
-}
+func (a *assignment) reachable(size int) int { return Reachable(size, len(a.nodes)) }
 
 // add makes groups of a size, until there are so many.
 func (a *assignment) add(size, count int) {

@@ -40,6 +40,7 @@ type member struct {
 	handing   int    // ticks since it began to hand over, and nobody has taken it
 	term      uint64 // in which it leads
 	told      bool   // the machine knows that it leads
+	since     uint64 // at which tick it began to lead, or ended
 	time      logTime
 	probe     probe
 	incoming  *incoming         // was offered to raft

@@ -45,7 +45,7 @@ func (m *member) follow(s *raft.SoftState) {
 		return
 	}
 	m.awaiting = 0
-	m.leading, m.told, m.probe = leading, false, probe{}
+	m.leading, m.told, m.probe, m.since = leading, false, probe{}, m.worker.ticks
 	m.mu.Lock()
 	m.following = !leading
 	if !leading { // whoever proposed finds the new leader

@@ -70,6 +70,12 @@ func (m *member) look() {
 	m.view.Store(s)
 }
 
+// silent is since when nothing was heard of another member. A leader hears of the others as long as it leads: before, it may
+// have had no reason to.
 func (m *member) silent(node uint64) time.Duration {
-	return time.Duration(m.worker.ticks-m.heard[node]) * tickEvery
+	heard := m.heard[node]
+	if m.leading {
+		heard = max(heard, m.since)
+	}
+	return time.Duration(m.worker.ticks-heard) * tickEvery
 }

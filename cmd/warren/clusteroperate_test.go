@@ -52,8 +52,8 @@ func TestOperatingACluster(t *testing.T) {
 		name string
 		run  func(*testing.T, *trio)
 	}{
-		{"lists", seeLists}, {"connections", closeFromAfar}, {"alarms", shareAlarms}, {"status", seeStatus}, {"drain", drainAndRevive},
-		{"forget", forgetOne},
+		{"lists", seeLists}, {"connections", closeFromAfar}, {"alarms", shareAlarms}, {"status", seeStatus}, {"sizes", placeBySize},
+		{"drain", drainAndRevive}, {"forget", forgetOne},
 	} {
 		t.Log(step.name)
 		if step.run(t, c); t.Failed() {
@@ -249,6 +249,11 @@ func drainAndRevive(t *testing.T, c *trio) {
 		}
 	}
 	drained()
+	for name, members := range c.lone() {
+		if members == "[n2]" {
+			t.Errorf("%s is still on the drained node, and on no other", name)
+		}
+	}
 	c.nodes[1].stop()
 	c.begin(1)
 	c.nodes[1].ready()
@@ -257,8 +262,8 @@ func drainAndRevive(t *testing.T, c *trio) {
 		t.Fatalf("%d: %s", code, said)
 	}
 	c.nodes[1].dial()
-	within(t, clusterPatience, "the node leads again", func() bool { return c.led(1, 0) == 2 })
-	if said, code := c.tool(0, "rabbitmq-queues", "rebalance", "all"); code != 0 || !strings.Contains(said, "n2\t2\n") {
+	within(t, clusterPatience, "the node leads again", func() bool { return c.led(1, 0) == 3 })
+	if said, code := c.tool(0, "rabbitmq-queues", "rebalance", "all"); code != 0 || !strings.Contains(said, "n2\t3\n") {
 		t.Errorf("%d: %s", code, said)
 	}
 	if said, code := c.ctl(0, "transfer_leadership", "1", "n3"); code != 0 {
@@ -278,7 +283,7 @@ func forgetOne(t *testing.T, c *trio) {
 		t.Error("the node did not hand over what it led")
 	}
 	for _, row := range c.rows(0, "list_groups") {
-		if row["leader"] != "n1" && row["leader"] != "n2" {
+		if row["leader"] != "n1" && row["leader"] != "n2" && fmt.Sprint(row["members"]) != "[n3 (down)]" {
 			t.Errorf("after the node has handed over: %v", row)
 		}
 	}
@@ -288,12 +293,21 @@ func forgetOne(t *testing.T, c *trio) {
 	if said, code := c.tool(0, "rabbitmq-diagnostics", "check_if_node_is_quorum_critical"); code == 0 {
 		t.Errorf("with two of three, both are needed: %s", said)
 	}
+	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code == 0 || !strings.Contains(said, "n3 alone holds group") {
+		t.Errorf("%d: %s", code, said)
+	}
+	c.begin(2)
+	c.nodes[2].ready()
+	if said, code := c.tool(2, "rabbitmq-upgrade", "drain"); code != 0 {
+		t.Fatalf("%d: %s", code, said)
+	}
+	c.nodes[2].stop()
 	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code != 0 {
 		t.Fatalf("%d: %s", code, said)
 	}
 	within(t, clusterPatience, "all groups have two members", func() bool {
 		said, _ := c.ctl(1, "doctor")
-		return said == "nothing is wrong with 2 nodes and 6 groups\n"
+		return said == "nothing is wrong with 2 nodes and 9 groups\n"
 	})
 	for _, row := range c.rows(1, "list_queues", "name", "messages", "members") {
 		var n int
@@ -301,6 +315,7 @@ func forgetOne(t *testing.T, c *trio) {
 			t.Errorf("%v", row)
 		}
 	}
+	c.lone()
 	if said, code := c.ctl(0, "forget_cluster_node", "n3"); code == 0 {
 		t.Errorf("a node is forgotten twice: %s", said)
 	}

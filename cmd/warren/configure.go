@@ -24,7 +24,7 @@ func configure(v *settings.Values, failed func(error)) (broker.Config, error) {
 	c := broker.Config{
 		NodeName: v.Text("node_name"), ClusterName: v.Text("cluster_name"), DefaultQueueType: v.Text("default_queue_type"),
 		MaxConnections: int(v.Number("max_connections")), Anonymous: v.Text("anonymous_login_user"),
-		DataDir: v.Text("data_dir"), WithoutDefaults: definitions(v) != "",
+		TargetNodes: int(v.Number("cluster_formation.target_cluster_size_hint")), DataDir: v.Text("data_dir"), WithoutDefaults: definitions(v) != "",
 		Session: session.Settings{
 			FrameMax: uint32(v.Number("frame_max")), ChannelMax: channelMax(v), MaxMessageSize: v.Size("max_message_size"),
 			HandshakeTimeout: milliseconds(v.Number("handshake_timeout")),

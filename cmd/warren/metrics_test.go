@@ -81,6 +81,7 @@ func TestTheDiskInMetrics(t *testing.T) {
 		"rabbitmq_io_sync_ops_total", "rabbitmq_io_sync_time_seconds_total", "rabbitmq_io_write_bytes_total", "warren_store_syncs_total",
 		"warren_store_log_bytes_total", "warren_store_disk_bytes", raftSeries("term"), raftSeries("commit_index"), raftSeries("last_applied"),
 		raftSeries("last_written_index"), raftSeries("commit_latency_seconds"), `warren_group_applied_index{group="1"}`, `warren_group_entries_total{group="1"}`,
+		`warren_group_members{group="1"}`,
 	} {
 		_, value, found := strings.Cut(text, "\n"+name+" ")
 		if value, _, _ = strings.Cut(value, "\n"); !found || value == "0" {

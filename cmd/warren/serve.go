@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -347,18 +345,4 @@ func (s *server) openData(ctx context.Context, dir string, o *store.Options, con
 		return nil, errors.Join(err, s.store.Close())
 	}
 	return metadata, nil
-}
-
-// usage is what the disk has to do, for Prometheus.
-func usage(s *store.Store, host *raftlog.Host) metrics.Storage {
-	u := s.Usage()
-	m := metrics.Storage{
-		Syncs: u.Syncs, SyncSeconds: u.SyncSeconds, LogBytes: u.LogBytes, Written: u.Written, DiskBytes: u.DiskBytes,
-		HeldBytes: uint64(max(host.HeldBytes(), 0)),
-	}
-	for _, p := range host.Progress() {
-		m.Groups = append(m.Groups, metrics.GroupProgress(p))
-	}
-	slices.SortFunc(m.Groups, func(a, b metrics.GroupProgress) int { return cmp.Compare(a.Group, b.Group) })
-	return m
 }

@@ -1,6 +1,7 @@
 package clustered
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -273,11 +274,22 @@ func (n *Node) members() (list []management.GroupMember) {
 	return list
 }
 
-// wanted gives the members that each group is to have.
-func (n *Node) wanted() map[uint64][]uint64 {
-	groups := map[uint64][]uint64{}
-	for id, g := range n.registry.View().Groups {
-		groups[id] = g.Members
+// wanted gives what each group is to be.
+func (n *Node) wanted() map[uint64]management.GroupWish {
+	v, holders := n.registry.View(), 0
+	for _, of := range v.Nodes {
+		if of.Backend {
+			holders++
+		}
+	}
+	groups := map[uint64]management.GroupWish{}
+	for id, g := range v.Groups {
+		size := cmp.Or(g.Size, n.size(0))
+		wish := management.GroupWish{Members: g.Members, Size: size, Reachable: placement.Reachable(size, holders), Alone: g.From}
+		if len(g.Members) == 1 && wish.Alone == 0 {
+			wish.Alone = g.Members[0]
+		}
+		groups[id] = wish
 	}
 	return groups
 }

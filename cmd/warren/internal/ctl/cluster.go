@@ -115,7 +115,7 @@ func quorumStatus(c *call) (output, error) {
 		return output{}, fail(exitData, "%s", r.Error())
 	}
 	out := output{columns: []string{
-		"Node Name", "Raft State", "Membership", "Last Log Index", "Last Written", "Last Applied", "Commit Index", "Snapshot Index", "Term", "Machine Version",
+		"Node Name", "Raft State", "Membership", "Last Log Index", "Last Written", "Last Applied", "Commit Index", "Snapshot Index", "Term", "Machine Version", "Group Size",
 	}, rows: [][]any{}}
 	for _, row := range rows {
 		values := make([]any, len(out.columns))
@@ -131,6 +131,7 @@ func quorumStatus(c *call) (output, error) {
 type groupOf struct {
 	Group   uint64 `json:"group"`
 	Leader  string `json:"leader"`
+	Size    int    `json:"size"`
 	Term    uint64 `json:"term"`
 	Queues  int    `json:"queues"`
 	Status  string `json:"status"`
@@ -163,10 +164,10 @@ func (g *groupOf) shown() (members []string) {
 
 func listGroups(c *call) (output, error) {
 	groups, err := c.groups()
-	out := output{columns: []string{"group", "leader", "members", "term", "queues", "status"}, rows: [][]any{}}
+	out := output{columns: []string{"group", "leader", "size", "members", "term", "queues", "status"}, rows: [][]any{}}
 	for i := range groups {
 		g := &groups[i]
-		out.rows = append(out.rows, []any{g.Group, g.Leader, g.shown(), g.Term, g.Queues, g.Status})
+		out.rows = append(out.rows, []any{g.Group, g.Leader, g.Size, g.shown(), g.Term, g.Queues, g.Status})
 	}
 	return out, err
 }
@@ -245,7 +246,7 @@ func clusterStatus(c *call) (output, error) {
 	lines = nil
 	for i := range groups {
 		g := &groups[i]
-		lines = append(lines, fmt.Sprintf("Group: %d, leader: %s, members: %s, queues: %d, status: %s", g.Group, or(g.Leader, "none"), strings.Join(g.shown(), " "), g.Queues, g.Status))
+		lines = append(lines, fmt.Sprintf("Group: %d, leader: %s, size: %d, members: %s, queues: %d, status: %s", g.Group, or(g.Leader, "none"), g.Size, strings.Join(g.shown(), " "), g.Queues, g.Status))
 	}
 	if len(lines) > 0 {
 		section(&b, "Groups", lines...)

@@ -73,6 +73,9 @@ var healthCommands = []*command{
 	{name: "check_if_node_is_quorum_critical", group: healthGroup, help: "Checks whether queues would lose their quorum without the node",
 		tools: "!" + diagnostics + " " + queues, banner: c1("Checking if node %s is critical for quorum of any queues/streams ..."),
 		run: checkAPI("node-is-quorum-critical", "Node %s reported no queues, streams with minimum quorum")},
+	{name: "has_reached_target_cluster_size", group: healthGroup, help: "Checks that the nodes there are to be are there, and that groups have their size",
+		tools: diagnostics + " " + upgrade, banner: c1("Checking if target cluster size has been reached on node %s ..."),
+		run: checkAPI("reached-target-cluster-size", "Target cluster size has been reached on node %s")},
 	{name: "check_certificate_expiration", group: healthGroup, args: "--within <number> [--unit <unit>]", help: "Checks that no certificate ends soon", tools: "!" + diagnostics,
 		run: func(c *call) (output, error) {
 			unit, within := c.more["unit"], c.more["within"]
