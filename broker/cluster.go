@@ -43,8 +43,8 @@ type Cluster struct {
 	Aside link.Peers
 	// Size gives the size of the groups for queues that are to lie on so many nodes; 0: it was not said on how many.
 	Size func(copies int64) int
-	// Want has groups of a size made; they come by Broker.Arrange.
-	Want func(ctx context.Context, size int) error
+	// Want has groups of a size made, waits until there is one, and gives all groups.
+	Want func(ctx context.Context, size int) (map[uint64]Placement, error)
 	// Nodes is what the API is told of the cluster. The broker itself adds how it asks, and who leads.
 	Nodes management.Cluster
 }

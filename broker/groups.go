@@ -31,8 +31,7 @@ type groups struct {
 	start     opening
 
 	env        *forward.Env
-	mu         sync.Mutex    // guards what follows, and changes of open
-	moved      chan struct{} // closed when there is another layout
+	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
 	damaged    map[uint64]error   // groups that cannot be opened: their queues refuse, the others' serve
 	asked      map[uint64]*asking // about copies that are damaged

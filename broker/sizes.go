@@ -2,7 +2,7 @@ package broker
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -23,34 +23,27 @@ func (l *layout) ofSize(size, usual int) []uint64 {
 	})
 }
 
+// prepare has groups made for queues that are to lie on so many nodes, and waits until there is one.
+func (g *groups) prepare(ctx context.Context, copies int64) error {
+	groups, err := g.cluster.Want(ctx, g.cluster.Size(copies))
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := maps.Clone(g.layout.Load().groups) // what Arrange has told is newer; groups never go
+	for id, p := range groups {
+		if _, known := all[id]; !known {
+			all[id] = p
+		}
+	}
+	g.layout.Store(newLayout(all))
+	return nil
+}
+
 // arranged takes another layout.
 func (g *groups) arranged(l *layout) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.layout.Store(l)
-	if g.moved != nil {
-		close(g.moved)
-	}
-	g.moved = make(chan struct{})
-}
-
-// prepare has groups made for queues that are to lie on so many nodes, and waits until there is one.
-func (g *groups) prepare(ctx context.Context, copies int64) error {
-	size := g.cluster.Size(copies)
-	if err := g.cluster.Want(ctx, size); err != nil {
-		return fmt.Errorf("that groups of %d members are wanted could not be noted: %w", size, err)
-	}
-	for {
-		g.mu.Lock()
-		moved := g.moved
-		g.mu.Unlock()
-		if len(g.fitting(copies)) > 0 {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return fmt.Errorf("there is no group of %d members yet: as many nodes have to live, or all there are, and one has to decide where groups go", size)
-		}
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/warrenmq/warren/broker/topology"
@@ -13,11 +12,11 @@ import (
 )
 
 // sized are groups of a node in a cluster where three is the usual size.
-func sized(list map[uint64]Placement, want func(int) error) *groups {
+func sized(list map[uint64]Placement, want func(int) (map[uint64]Placement, error)) *groups {
 	g := &groups{}
 	g.cluster = &Cluster{
 		Size: func(copies int64) int { return map[int64]int{0: 3, 1: 1, 3: 3, 5: 5}[copies] },
-		Want: func(_ context.Context, size int) error { return want(size) },
+		Want: func(_ context.Context, size int) (map[uint64]Placement, error) { return want(size) },
 	}
 	g.damaged = map[uint64]error{}
 	g.arranged(newLayout(list))
@@ -53,36 +52,22 @@ func TestAQueueIsPutInAGroupOfItsSize(t *testing.T) {
 	}
 }
 
-// TestAGroupThatIsWantedIsWaitedFor, until it is there or time is over.
-func TestAGroupThatIsWantedIsWaitedFor(t *testing.T) {
-	var g *groups
-	wanted := make(chan int, 1)
-	g = sized(map[uint64]Placement{1: {Size: 3}}, func(size int) error { wanted <- size; return nil })
-	done := make(chan error)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { done <- g.prepare(ctx, 5) }()
-	if size := <-wanted; size != 5 {
-		t.Errorf("wanted are groups of %d", size)
-	}
-	g.arranged(newLayout(map[uint64]Placement{1: {Size: 3}, 2: {Size: 1}}))
-	select {
-	case err := <-done:
-		t.Errorf("there is no group, and somebody goes on: %v", err)
-	default:
-	}
-	g.arranged(newLayout(map[uint64]Placement{1: {Size: 3}, 7: {Size: 5}}))
-	if err := <-done; err != nil {
+// TestAGroupThatIsWanted is known as soon as it is there, also before the cluster arranges it; what was arranged is newer.
+func TestAGroupThatIsWanted(t *testing.T) {
+	away := errors.New("etcd is away")
+	g := sized(map[uint64]Placement{1: {Size: 3, Members: []uint64{7}}}, func(size int) (map[uint64]Placement, error) {
+		if size != 5 {
+			return nil, away
+		}
+		return map[uint64]Placement{1: {Size: 3, Members: []uint64{1}}, 2: {Size: 5, Members: []uint64{2}}}, nil
+	})
+	if err := g.prepare(context.Background(), 1); err != away {
 		t.Error(err)
 	}
-	g.arranged(newLayout(nil))
-	go func() { done <- g.prepare(ctx, 5) }()
-	<-wanted
-	cancel()
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "no group of 5 members yet") {
+	if err := g.prepare(context.Background(), 5); err != nil {
 		t.Error(err)
 	}
-	g.cluster.Want = func(context.Context, int) error { return errors.New("etcd is away") }
-	if err := g.prepare(context.Background(), 1); err == nil || !strings.Contains(err.Error(), "groups of 1 members are wanted could not be noted: etcd is away") {
-		t.Error(err)
+	if in := fmt.Sprint(g.fitting(5), g.membersOf(1), g.membersOf(2)); in != "[2] [7] [2]" {
+		t.Error(in)
 	}
 }

@@ -47,7 +47,7 @@ func (n *noGroup) Error() string { return "there is no group for " + n.where }
 // place chooses the group of a new queue.
 func (e *Editor) place(c *Catalog, q *Queue, where string) (uint64, error) {
 	group := e.Place(c, q)
-	if group == 0 {
+	if group == 0 && e.Prepare != nil {
 		return 0, &noGroup{where, q.Copies(c)}
 	}
 	return group, nil

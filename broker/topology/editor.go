@@ -28,7 +28,8 @@ type Options struct {
 	Node uint64
 	// Place chooses the group of a new queue; 0: there is none for it yet, and Prepare waits until there is.
 	Place func(c *Catalog, q *Queue) uint64
-	// Prepare has groups made for queues that are to lie on so many nodes, as Queue.Copies says, and waits for the first.
+	// Prepare has groups made for queues that are to lie on so many nodes, as Queue.Copies says, and waits for the first. nil:
+	// there is always a group.
 	Prepare func(ctx context.Context, copies int64) error
 	// DefaultQueueType is the type of a queue that does not say; "" is classic.
 	DefaultQueueType string

@@ -76,5 +76,20 @@ func (r *Registry) Want(ctx context.Context, size int) error {
 	return err
 }
 
+// Await waits for a View that is as asked for. The error is that of ctx.
+func (r *Registry) Await(ctx context.Context, is func(*View) bool) (*View, error) {
+	for {
+		v, changed := r.next()
+		if is(v) {
+			return v, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // Spared tells whether a node is to lead nothing.
 func (v *View) Spared(node uint64) bool { return v.Drained[node] || v.Leaving[node] }

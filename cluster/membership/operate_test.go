@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -54,6 +55,32 @@ func TestWhoIsSpared(t *testing.T) {
 	}
 	if err := r.Prefer(ctx, 1, 9); err == nil {
 		t.Error("a node that is no member is preferred")
+	}
+}
+
+// TestAViewIsWaitedFor until it is there, or nobody waits any more.
+func TestAViewIsWaitedFor(t *testing.T) {
+	r := open(t, meta.NewMemory(nil, 0))
+	ctx, cancel := context.WithCancel(context.Background())
+	seen := make(chan *View, 1)
+	asked := make(chan bool, 9)
+	go func() {
+		v, err := r.Await(ctx, func(v *View) bool { asked <- true; return v.Sizes[5] })
+		if err != nil {
+			t.Error(err)
+		}
+		seen <- v
+	}()
+	<-asked
+	must(t, r.Want(ctx, 1))
+	<-asked
+	must(t, r.Want(ctx, 5))
+	if v := <-seen; v == nil || !v.Sizes[5] {
+		t.Errorf("%+v", v)
+	}
+	cancel()
+	if v, err := r.Await(ctx, func(*View) bool { return false }); v != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 

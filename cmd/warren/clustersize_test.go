@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -24,6 +26,31 @@ func (c *trio) lone() map[string]string {
 		}
 	}
 	return members
+}
+
+// loneGroups gives the members of groups of one, as the first node shows them: one for each node that has some.
+func (c *trio) loneGroups() map[string]bool {
+	c.t.Helper()
+	on := map[string]bool{}
+	for _, row := range c.rows(0, "list_groups") {
+		if row["size"] == 1.0 {
+			on[fmt.Sprint(row["members"])] = true
+		}
+	}
+	return on
+}
+
+// declareAtStart starts a node that imports definitions.
+func (c *trio) declareAtStart(i int, definitions string) {
+	c.t.Helper()
+	file := filepath.Join(c.dir, "definitions.json")
+	if err := os.WriteFile(file, []byte(definitions), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.enter[i] = []string{"env", "WARREN_LOAD_DEFINITIONS=" + file}
+	c.begin(i)
+	c.enter[i] = nil
+	c.nodes[i].ready()
 }
 
 // placeBySize: queues lie on as many nodes as their arguments say, or their policy; and so they do after a restart.
@@ -65,25 +92,29 @@ func placeBySize(t *testing.T, c *trio) {
 		}
 	}
 	within(t, clusterPatience, "there is a group of one on each node, and nothing is wrong", func() bool {
-		sizes, alone := map[any]int{}, map[string]bool{}
+		sizes := map[any]int{}
 		for _, row := range c.rows(2, "list_groups") {
-			if sizes[row["size"]]++; row["size"] == 1.0 {
-				alone[fmt.Sprint(row["members"])] = true
-			}
+			sizes[row["size"]]++
 		}
 		said, _ := c.ctl(2, "doctor")
-		return fmt.Sprint(sizes) == "map[1:3 3:6]" && len(alone) == 3 && said == "nothing is wrong with 3 nodes and 9 groups\n"
+		return fmt.Sprint(sizes) == "map[1:3 3:6]" && len(c.loneGroups()) == 3 && said == "nothing is wrong with 3 nodes and 9 groups\n"
 	})
 	if said, code := c.tool(2, "rabbitmq-diagnostics", "has_reached_target_cluster_size"); code != 0 {
 		t.Errorf("%d: %s", code, said)
 	}
 	before := fmt.Sprint(c.lone())
 	c.nodes[1].stop()
-	c.begin(1)
-	c.nodes[1].ready()
-	within(t, clusterPatience, "all groups have leaders again", func() bool {
-		_, code := c.ctl(1, "doctor")
-		return code == 0
+	c.declareAtStart(1, `{"queues":[{"vhost":"/","name":"five","durable":true,"auto_delete":false,
+		"arguments":{"x-queue-type":"quorum","x-quorum-initial-group-size":5}}]}`)
+	within(t, clusterPatience, "groups of five members have three on three nodes", func() bool {
+		fives := 0
+		for _, row := range c.rows(0, "list_groups") {
+			if row["size"] == 5.0 && fmt.Sprint(row["members"]) == "[n1 n2 n3]" {
+				fives++
+			}
+		}
+		said, _ := c.ctl(1, "doctor")
+		return fives == 3 && said == "nothing is wrong with 3 nodes and 12 groups\n"
 	})
 	if after := fmt.Sprint(c.lone()); after != before {
 		t.Errorf("before a restart %s, after it %s", before, after)

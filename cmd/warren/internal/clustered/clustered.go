@@ -208,7 +208,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Node, c.Meta, c.Log = n.Self.ID, n.metadata, n.host
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
-		Size: n.size, Want: n.registry.Want,
+		Size: n.size, Want: n.want,
 		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
@@ -217,6 +217,25 @@ func (n *Node) Configure(c *broker.Config) {
 // size gives the size of the groups for queues that are to lie on so many nodes; 0: as many as the settings say.
 func (n *Node) size(copies int64) int {
 	return placement.Round(int(min(cmp.Or(copies, int64(n.Size), placement.DefaultSize), placement.MaxSize)))
+}
+
+// want has groups of a size made, and waits for the first.
+func (n *Node) want(ctx context.Context, size int) (map[uint64]broker.Placement, error) {
+	if err := n.registry.Want(ctx, size); err != nil {
+		return nil, fmt.Errorf("that groups of %d members are wanted could not be noted: %w", size, err)
+	}
+	v, err := n.registry.Await(ctx, func(v *membership.View) bool {
+		for _, g := range v.Groups {
+			if g.Size == size {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("there is no group of %d members yet: as many nodes have to live, or all there are, and one has to decide where groups go", size)
+	}
+	return layout(v), nil
 }
 
 // left tells whether a group's log says that this node is no member of it any more.
