@@ -47,9 +47,9 @@ func (c *trio) declareAtStart(i int, definitions string) {
 	if err := os.WriteFile(file, []byte(definitions), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.enter[i] = []string{"env", "WARREN_LOAD_DEFINITIONS=" + file}
+	c.enter = map[int][]string{i: {"env", "WARREN_LOAD_DEFINITIONS=" + file}}
 	c.begin(i)
-	c.enter[i] = nil
+	c.enter = nil
 	c.nodes[i].ready()
 }
 
