@@ -33,6 +33,8 @@ type Cluster struct {
 	// groups because of that: it is to begin anew, with nothing.
 	Stuck func() error
 	Anew  func(why error)
+	// Look has Broker.Arrange called soon.
+	Look func()
 	// Term gives the newest term that this node knows of a group. It may read the disk.
 	Term func(group uint64) (uint64, error)
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.

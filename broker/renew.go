@@ -40,6 +40,7 @@ func (b *Broker) renew(id uint64, l *layout) error {
 		if err := g.leave(id); err != nil {
 			g.start.logger.Debug().Err(err).Uint64("group", id).Msg("closing what is damaged")
 		}
+		b.config.Cluster.Look()
 		return nil
 	}
 	err := b.config.Cluster.Drop(id)
@@ -61,6 +62,7 @@ func (b *Broker) renew(id uint64, l *layout) error {
 		if g.given[id] = true; g.next == id {
 			g.next = 0
 		}
+		b.config.Cluster.Look()
 		return nil
 	}
 	err = g.openOne(id, g.start.durable, nil)
@@ -155,7 +157,9 @@ func (g *groups) released(c *Cluster, id uint64, closed bool) bool {
 	g.links.Ask(id, appendRelease(g.node, term, closed), func(said []byte, err error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		asked.said, asked.free = true, err == nil && len(said) == 1 && said[0] == 1
+		if asked.said, asked.free = true, err == nil && len(said) == 1 && said[0] == 1; asked.free {
+			c.Look()
+		}
 	})
 	return false
 }

@@ -31,7 +31,9 @@ type Controller struct {
 	Arrange func(*membership.View)
 	// Forgotten is called when the node does not belong to the cluster any more.
 	Forgotten func(error)
-	Logger    zerolog.Logger
+	// Again has it look at once, and not in a second. Nil: nothing does.
+	Again  <-chan struct{}
+	Logger zerolog.Logger
 
 	news  chan struct{}
 	since map[uint64]stable
@@ -73,6 +75,7 @@ func (c *Controller) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-c.news:
+		case <-c.Again:
 		case <-ticker.C:
 		}
 	}

@@ -76,6 +76,7 @@ type Node struct {
 	host     *raftlog.Host
 	broker   atomic.Pointer[broker.Broker]
 	living   *living
+	again    chan struct{} // one place: the controller is to look at once
 
 	stop   context.CancelFunc
 	rested bool
@@ -85,7 +86,7 @@ type Node struct {
 
 // Open joins the cluster. ctx bounds the opening.
 func Open(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{Options: o}
+	n := &Node{Options: o, again: make(chan struct{}, 1)}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -153,7 +154,7 @@ func (n *Node) openPart(ctx context.Context, part string) (*etcdmeta.Store, erro
 func (n *Node) control(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Wishes: placement.Wishes{Size: n.Size}, Logger: n.Logger, Arrange: n.arrange, Forgotten: n.Logs.Fatal}
+	c := &placement.Controller{Registry: n.registry, Self: n.Self, Host: n.host, Wishes: placement.Wishes{Size: n.Size}, Logger: n.Logger, Arrange: n.arrange, Forgotten: n.Logs.Fatal, Again: n.again}
 	some := make(chan struct{})
 	var once sync.Once
 	n.registry.Listen(func(v *membership.View) {
@@ -209,7 +210,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Size: n.size, Want: n.want,
-		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Term: n.host.Term,
+		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Look: n.look, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
 }
@@ -236,6 +237,14 @@ func (n *Node) want(ctx context.Context, size int) (map[uint64]broker.Placement,
 		return nil, fmt.Errorf("there is no group of %d members yet: as many nodes have to live, or all there are, and one has to decide where groups go", size)
 	}
 	return layout(v), nil
+}
+
+// look has the controller look at once.
+func (n *Node) look() {
+	select {
+	case n.again <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 // left tells whether a group's log says that this node is no member of it any more.
