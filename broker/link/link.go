@@ -59,7 +59,7 @@ type Env struct {
 	Alarmed func(node uint64, alarms byte)
 	Alarms  func() byte
 	// Told takes how many connections and channels another node has, Tallies gives those of this one: all, or what has changed
-	// since.
+	// since, nil if nothing has.
 	Told    func(node uint64, tallies []byte) error
 	Tallies func(all bool) []byte
 	// Replied takes a direct reply for a channel of this node, by the name that was made up for it.
@@ -219,7 +219,11 @@ func (l *Links) tellAlarms(nodes []uint64) {
 func (l *Links) TellTallies() {
 	l.telling.Lock()
 	defer l.telling.Unlock()
-	news := append([]byte{kindTallies}, l.Tallies(false)...)
+	news := l.Tallies(false)
+	if news == nil {
+		return
+	}
+	news = append([]byte{kindTallies}, news...)
 	for _, node := range l.Nodes() {
 		_ = l.Peers.Send(node, news)
 	}

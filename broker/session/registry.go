@@ -44,25 +44,35 @@ func (g *Registry) arrive(s *Session) bool {
 
 // enter admits a connection to a vhost, or says which limit forbids it.
 func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protocol.Error {
+	limited, refusal := g.admit(c, s, vhost)
+	g.tellAtOnce(limited && refusal == nil)
+	return refusal
+}
+
+// admit tells whether the connection counts toward a limit.
+func (g *Registry) admit(c *topology.Catalog, s *Session, vhost string) (limited bool, refusal *protocol.Error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	user := s.principal.Name()
 	if g.closed != nil {
-		return g.closed
+		return false, g.closed
 	}
 	if s.local {
 		s.entered = vhost
-		return nil
+		return false, nil
 	}
 	if g.Limit > 0 && len(g.open) >= g.Limit {
-		return protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
+		return false, protocol.Errorf(protocol.CodeNotAllowed, "connection refused: node connection limit (%d) is reached", g.Limit)
 	}
-	if limit, ok := c.VHost(vhost).Limit("max-connections"); ok && g.everywhere(ofVHost, vhost) >= limit {
-		return protocol.Errorf(protocol.CodeNotAllowed, "access to vhost '%s' refused for user '%s': connection limit (%d) is reached", vhost, user, limit)
+	limit, limited := c.VHost(vhost).Limit("max-connections")
+	if limited && g.everywhere(ofVHost, vhost) >= limit {
+		return true, protocol.Errorf(protocol.CodeNotAllowed, "access to vhost '%s' refused for user '%s': connection limit (%d) is reached", vhost, user, limit)
 	}
 	if u := c.User(user); u != nil {
-		if limit, ok := u.Limit("max-connections"); ok && g.everywhere(ofUser, user) >= limit {
-			return protocol.Errorf(protocol.CodeNotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", user, limit)
+		limit, ok := u.Limit("max-connections")
+		limited = limited || ok
+		if ok && g.everywhere(ofUser, user) >= limit {
+			return true, protocol.Errorf(protocol.CodeNotAllowed, "connection refused for user '%s': user connection limit (%d) is reached", user, limit)
 		}
 	}
 	delete(g.arriving, s)
@@ -71,7 +81,7 @@ func (g *Registry) enter(c *topology.Catalog, s *Session, vhost string) *protoco
 	g.count(ofUser, user, 1)
 	s.entered = vhost
 	g.Board.Churn.ConnectionsCreated.Add(1)
-	return nil
+	return limited, nil
 }
 
 // leave forgets a connection.
@@ -94,17 +104,25 @@ func (g *Registry) openChannel(c *topology.Catalog, s *Session) *protocol.Error 
 	if s.local {
 		return nil
 	}
-	name := s.principal.Name()
+	limited, refusal := g.admitChannel(c.User(s.principal.Name()), s)
+	g.tellAtOnce(limited && refusal == nil)
+	return refusal
+}
+
+// admitChannel tells whether the channel counts toward a limit. The user may be gone.
+func (g *Registry) admitChannel(u *topology.User, s *Session) (limited bool, refusal *protocol.Error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if u := c.User(name); u != nil {
-		if limit, ok := u.Limit("max-channels"); ok && g.everywhere(channelsOf, name) >= limit {
-			return protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", name, limit)
+	name := s.principal.Name()
+	if u != nil {
+		var limit int64
+		if limit, limited = u.Limit("max-channels"); limited && g.everywhere(channelsOf, name) >= limit {
+			return true, protocol.Errorf(protocol.CodeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of %d", name, limit)
 		}
 	}
 	g.count(channelsOf, name, 1)
 	s.opened++
-	return nil
+	return limited, nil
 }
 
 // closeChannels counts channels that are closed.

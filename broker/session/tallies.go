@@ -6,8 +6,8 @@ import (
 )
 
 // Limits on the connections and channels of a user, and on the connections to a vhost, are for all nodes together. Each node
-// tells the others its own numbers when they change, and counts what it was told last: so a limit may be passed by what is
-// opened on several nodes within the time that takes.
+// tells the others its own numbers when they change, and counts what it was told last. What counts toward a limit is on its way
+// to them before the client hears that it is open: so a limit may be passed only by what is opened on several nodes at once.
 
 // What is counted, by name.
 const (
@@ -48,14 +48,23 @@ type sharing struct {
 	news    tallies            // what has changed since it was told
 	others  map[uint64]tallies // what other nodes have told
 	lives   map[uint64]uint64  // the nodes that live: the connections of others are gone
+	tell    func()
 }
 
-// Share lets the limits count what other nodes have. The channel has a value when Tallies has something new.
-func (g *Registry) Share() (stirred <-chan struct{}) {
+// Share lets the limits count what other nodes have. The channel has a value when Tallies has something new; tell is called when
+// that is not to wait.
+func (g *Registry) Share(tell func()) (stirred <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stirred, g.news, g.others = make(chan struct{}, 1), newTallies(), map[uint64]tallies{}
+	g.stirred, g.news, g.others, g.tell = make(chan struct{}, 1), newTallies(), map[uint64]tallies{}, tell
 	return g.stirred
+}
+
+// tellAtOnce tells the other nodes of what counts toward a limit.
+func (g *Registry) tellAtOnce(counts bool) {
+	if counts && g.stirred != nil {
+		g.tell()
+	}
 }
 
 // count adds to a number. The lock is held.
@@ -83,13 +92,17 @@ func (g *Registry) everywhere(kind int, name string) int64 {
 	return int64(n)
 }
 
-// Tallies gives what another node is to be told: all numbers, or those that have changed since they were last asked for.
+// Tallies gives what another node is to be told: all numbers, or those that have changed since they were last asked for; nil if
+// none has.
 func (g *Registry) Tallies(all bool) []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := told{All: all, Numbers: g.here}
 	if !all {
 		t.Numbers, g.news = g.news, newTallies()
+		if len(t.Numbers[ofVHost])+len(t.Numbers[ofUser])+len(t.Numbers[channelsOf]) == 0 {
+			return nil
+		}
 	}
 	data, err := json.Marshal(t)
 	if err != nil {
