@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -47,6 +48,11 @@ type Cluster struct {
 	Size func(copies int64) int
 	// Want has groups of a size made, waits until there is one, and gives all groups.
 	Want func(ctx context.Context, size int) (map[uint64]Placement, error)
+	// Patience is how long a group may have no leader until what is new for its queues is refused. Default 10 s, at least 3:
+	// an ordinary change of leader takes less than 2.
+	Patience time.Duration
+	// Backlog is how many bytes may wait on this node for one group. Default 128 MiB, at least 1.
+	Backlog int
 	// Nodes is what the API is told of the cluster. The broker itself adds how it asks, and who leads.
 	Nodes management.Cluster
 }
@@ -66,6 +72,14 @@ func (b *Broker) nodes() *management.Cluster {
 	}
 	nodes := b.config.Cluster.Nodes
 	nodes.Self, nodes.Ask, nodes.Members, nodes.Leader = b.config.Node, links.AskNode, b.groups.membersOf, links.LeaderOf
+	nodes.Refused = func() (list []uint64) {
+		for _, way := range links.Standings() {
+			if way.Refuses {
+				list = append(list, way.Group)
+			}
+		}
+		return list
+	}
 	return &nodes
 }
 
@@ -142,6 +156,25 @@ func (c *Config) layout() *layout {
 	return newLayout(groups)
 }
 
+// Bounds of what a Cluster may say.
+const (
+	patienceLeast = 3 * time.Second
+	backlogLeast  = 1 << 20
+)
+
+// validate fills in defaults and refuses what cannot be.
+func (c *Cluster) validate() error {
+	setIfZero(&c.Patience, link.DefaultPatience)
+	setIfZero(&c.Backlog, link.DefaultBacklog)
+	if c.Patience < patienceLeast {
+		return fmt.Errorf("cluster_patience is %v, the least is %v", c.Patience, patienceLeast)
+	}
+	if c.Backlog < backlogLeast {
+		return fmt.Errorf("cluster_backlog is %d bytes, the least is %d", c.Backlog, backlogLeast)
+	}
+	return nil
+}
+
 // membersOf gives the nodes that hold a group. One for queues that do not last is on the node in its number.
 func (g *groups) membersOf(id uint64) []uint64 {
 	if owner := ownerOf(id); owner != 0 {
@@ -175,7 +208,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Leader: leader, Replied: b.replied, Answer: b.answer, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
-		Tallies: b.registry.Tallies, Told: b.registry.Told,
+		Tallies: b.registry.Tallies, Told: b.registry.Told, Patience: c.Patience, Backlog: c.Backlog, Describe: b.describe,
 		Owner: ownerOf, Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links
@@ -202,6 +235,14 @@ func (b *Broker) tellTallies(stirred <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// describe names a queue for the log.
+func (b *Broker) describe(id queue.ID) string {
+	if q := b.editor.Catalog().QueueByID(uint64(id)); q != nil {
+		return fmt.Sprintf("queue '%s' in vhost '%s'", q.Name, q.VHost)
+	}
+	return fmt.Sprintf("queue %d", id)
 }
 
 // Receive takes what another node's broker has given to its Cluster.Peers.
@@ -343,8 +384,8 @@ func (g *groups) led(of *group.Group, leading bool) {
 func (g *groups) askCounts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 	question := binary.LittleEndian.AppendUint64(nil, uint64(q))
 	g.links.Ask(id, question, func(said []byte, err error) {
-		if err != nil || len(said) != 20 {
-			done(queue.Counts{}, false)
+		if err != nil || len(said) != 20 { // nobody could be asked, or there is no such queue yet
+			done(queue.Counts{}, err == nil)
 			return
 		}
 		le := binary.LittleEndian

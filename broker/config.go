@@ -154,6 +154,11 @@ func (c *Config) Validate() error {
 	if c.Session.FrameMax < protocol.FrameMinSize {
 		return fmt.Errorf("frame_max is %d, the least is %d", c.Session.FrameMax, protocol.FrameMinSize)
 	}
+	if c.Cluster != nil {
+		if err := c.Cluster.validate(); err != nil {
+			return err
+		}
+	}
 	if c.Groups < 1 || c.TransientGroups < 1 {
 		return errors.New("there must be at least one group for durable and one for other queues")
 	}

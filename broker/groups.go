@@ -157,7 +157,7 @@ func (g *groups) waitCurrent() error {
 func (g *groups) Handle(id uint64) (dispatch.Handle, error) {
 	opened := g.at(id)
 	if opened != nil && (g.links == nil || id >= transientBase) {
-		return opened, nil
+		return dispatch.Whole{Group: opened}, nil
 	}
 	if g.links != nil {
 		return g.links.Handle(id)
@@ -203,8 +203,8 @@ func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 		g.askCounts(id, q, done)
 		return
 	}
-	if opened == nil || opened.Ask(func(s *queue.Set) { done(s.Counts(q)) }) != nil {
-		done(queue.Counts{}, false)
+	if opened == nil || opened.Ask(func(s *queue.Set) { c, _ := s.Counts(q); done(c, true) }) != nil {
+		done(queue.Counts{}, true)
 	}
 }
 

@@ -84,13 +84,29 @@ func (b *Broker) startMetrics(ctx context.Context) error {
 	b.metrics = metrics.New(metrics.Options{
 		Catalog: b.editor.Catalog, Registry: b.registry, Alarms: &b.alarms, Groups: b.groups.list, Authority: b.env.Load().Authority,
 		Storage: c.Storage, Settings: c.MetricsSettings, Logger: c.area("default"),
-		Limits: b.limits,
+		Limits: b.limits, Ways: b.ways(),
 		Identity: metrics.Identity{
 			Node: c.NodeName, Cluster: c.ClusterName, Version: c.Session.Version, Own: c.OwnVersion, DataDir: c.DataDir, Started: time.Now(),
 		},
 	})
 	b.serveHTTP(b.meters, "the server for Prometheus", b.metrics.Serve)
 	return nil
+}
+
+// ways tells how the ways to groups are, for Prometheus.
+func (b *Broker) ways() func() []metrics.Way {
+	links := b.groups.links
+	if links == nil {
+		return nil
+	}
+	return func() (list []metrics.Way) {
+		for _, s := range links.Standings() {
+			list = append(list, metrics.Way{
+				Group: s.Group, Refuses: s.Refuses, Waiting: s.Waiting, Leaderless: s.Leaderless, Full: s.Full, Requests: s.Requests,
+			})
+		}
+		return list
+	}
 }
 
 // readyListener gives connections that can be talked on.

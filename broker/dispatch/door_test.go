@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -18,10 +19,12 @@ type world struct {
 	batches map[uint64][]oplog.Batch
 	away    map[uint64]bool
 	full    map[uint64]bool
+	refuses map[uint64]bool
+	share   int // of each session; 0: its window
 }
 
 func newWorld() *world {
-	return &world{batches: map[uint64][]oplog.Batch{}, away: map[uint64]bool{}, full: map[uint64]bool{}}
+	return &world{batches: map[uint64][]oplog.Batch{}, away: map[uint64]bool{}, full: map[uint64]bool{}, refuses: map[uint64]bool{}}
 }
 
 var errAway, errFull = errors.New("the group is away"), errors.New("the group takes nothing")
@@ -38,11 +41,18 @@ type handle struct {
 	group uint64
 }
 
+// Share implements Handle.
+func (h handle) Share() int { return cmp.Or(h.share, Window) }
+
+// Propose implements Handle.
 func (h handle) Propose(b oplog.Batch) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.full[h.group] {
 		return errFull
+	}
+	if h.refuses[h.group] {
+		return ErrRefused
 	}
 	h.batches[h.group] = append(h.batches[h.group], b)
 	return nil

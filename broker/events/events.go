@@ -110,8 +110,11 @@ func (a *Announcer) Close() {
 // Post implements group.Inbox.
 func (a *Announcer) Post(events []group.Event) {
 	for i := range events {
-		if events[i].Kind == queue.Applied {
+		switch events[i].Kind {
+		case queue.Applied:
 			a.door.Answered(events[i].Group, events[i].Number)
+		case queue.Adrift:
+			a.door.LetGo(events[i].Group)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package forward
 
 import (
+	"errors"
 	"slices"
 
+	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/matching"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
@@ -72,6 +74,10 @@ func (f *Forwarder) propose(route *routing.Route, m *message.Message, from *queu
 		to, err := f.env.Groups.Handle(g.Group)
 		if err == nil {
 			err = to.Propose(oplog.Batch{From: origin, Data: b.Bytes()})
+		}
+		if errors.Is(err, dispatch.ErrRefused) { // which passes: it stays where it is until then
+			sent.refused, sent.keep = true, true
+			continue
 		}
 		if err != nil {
 			f.env.Logger.Warn().Err(err).Uint64("group", g.Group).Msg("a dead letter was not taken")

@@ -1,6 +1,9 @@
 package forward
 
 import (
+	"errors"
+
+	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/matching"
 	"github.com/warrenmq/warren/broker/message"
@@ -100,7 +103,7 @@ func (env *Env) deliver(e *topology.Edge, m *message.Message) {
 		if err == nil {
 			err = handle.Propose(oplog.Batch{Data: b.Bytes()})
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, dispatch.ErrRefused) { // which is counted
 			env.Logger.Warn().Err(err).Str("destination", e.Destination).Msg("a remembered message was not taken")
 		}
 	}

@@ -84,6 +84,10 @@ func (l *Links) Ask(id uint64, question []byte, done func(said []byte, err error
 				done(said, nil)
 				return
 			}
+			if l.refuses(id) {
+				done(nil, fmt.Errorf("%w %d", ErrNoLeader, id))
+				return
+			}
 			pause := time.NewTimer(askPause)
 			select {
 			case <-pause.C:

@@ -21,6 +21,10 @@ type caller struct {
 	resume    []queue.Seen // consumers of which the leader is to say again what they lack
 	owed      int          // octets that the leader was not told of yet, as taken
 	asking    bool         // the session will say when it has room
+	left      bool         // the session has ended: it goes once nothing of it is pending
+	held      uint64       // number of the batch that waits for others, see farewell.go; 0: none does
+	backlog   *backlog     // of the route
+	waiting   int          // what of it is this caller's
 }
 
 // consumer is how far the deliveries to a consumer have come.
@@ -38,11 +42,14 @@ type pending struct {
 	requests []uint32          // without an answer
 	attaches map[uint32]uint32 // the consumer that begins, by request
 	detaches map[uint32]uint32 // the consumer that ends, by request
+	down     *queue.Down       // it ends sessions
+	cost     int               // what it counts for in the backlog
 }
 
 // note keeps a batch until it is answered.
 func (c *caller) note(b oplog.Batch) error {
-	p := pending{batch: b, applied: b.From.Seq == 0} // which is answered by nobody
+	p := pending{batch: b, applied: b.From.Seq == 0, cost: len(b.Data) + pendingCost} // 0 is answered by nobody
+	c.backlog.note(c, p.cost)
 	err := queue.Commands(b.Data, func(command queue.Command) {
 		request := queue.RequestOf(command)
 		if request != 0 {
@@ -58,6 +65,8 @@ func (c *caller) note(b oplog.Batch) error {
 			for _, seen := range command.Seen {
 				delete(c.consumers, seen.Consumer)
 			}
+		case *queue.Down:
+			p.down = command
 		}
 	})
 	c.pending = append(c.pending, p)
@@ -229,11 +238,20 @@ func (c *caller) trim() {
 	for n < len(c.pending) && c.pending[n].applied && len(c.pending[n].requests) == 0 {
 		n++
 	}
+	for i := range c.pending[:n] {
+		c.backlog.note(c, -c.pending[i].cost)
+	}
 	clear(c.pending[:n])
 	c.pending = c.pending[n:]
 	if len(c.pending) == 0 {
 		c.pending = nil
 	}
+}
+
+// drop forgets all batches.
+func (c *caller) drop() {
+	c.backlog.note(c, -c.waiting)
+	c.pending = nil
 }
 
 // end answers everything for a session that the groups no longer know.
@@ -247,6 +265,6 @@ func (c *caller) end(id uint64) (events []group.Event) {
 			events = append(events, group.Event{Effect: queue.Effect{Kind: queue.Applied, To: c.key, Number: p.batch.From.Seq + c.base}, Group: id})
 		}
 	}
-	c.pending = nil
+	c.drop()
 	return events
 }

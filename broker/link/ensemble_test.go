@@ -20,6 +20,7 @@ type ensemble struct {
 	entries  []oplog.Entry
 	replicas map[uint64]*replica
 	closed   bool
+	held     bool             // nothing is committed
 	live     map[uint64]int64 // octets that each member needs
 	running  sync.WaitGroup
 }
@@ -38,7 +39,7 @@ func (e *ensemble) commit() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for {
-		for len(e.waiting) == 0 && !e.closed {
+		for (len(e.waiting) == 0 || e.held) && !e.closed {
 			e.arrived.Wait()
 		}
 		if e.closed {
@@ -60,7 +61,7 @@ func (e *ensemble) commitSome(n int) {
 	e.waiting = e.waiting[n:]
 }
 
-// lead makes a member the leader: the rest of what waits is lost.
+// lead makes a member the leader, or nobody: the rest of what waits is lost.
 func (e *ensemble) lead(node uint64, committed int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -70,7 +71,17 @@ func (e *ensemble) lead(node uint64, committed int) {
 		old.push(func(m oplog.Machine) { m.Lead(false) })
 	}
 	e.leader = node
-	e.replicas[node].push(func(m oplog.Machine) { m.Lead(true) })
+	if leads := e.replicas[node]; leads != nil {
+		leads.push(func(m oplog.Machine) { m.Lead(true) })
+	}
+}
+
+// hold lets nothing be committed, or goes on.
+func (e *ensemble) hold(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held = on
+	e.arrived.Broadcast()
 }
 
 func (e *ensemble) leads() uint64 {

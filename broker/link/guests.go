@@ -84,6 +84,9 @@ func (s *guests) welcome(at visit, m *attachMessage, last []uint64) bool {
 	}
 	v := &visitor{epoch: m.epoch, guests: map[queue.SessionKey]*guest{}}
 	for i := range m.callers {
+		if m.callers[i].Key.Session == queue.Grave {
+			continue
+		}
 		v.guests[m.callers[i].Key] = &guest{proposed: last[i]}
 	}
 	s.drop(at)

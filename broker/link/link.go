@@ -7,12 +7,15 @@
 //  2. The route of a group finds the leader and attaches to it: it tells which deliveries have reached the sessions, the
 //     leader says again what has not, and the route hands in again what is not answered. The machine recognises what it has.
 //  3. Every attachment has a number of its own, its epoch. What comes under another one is dropped.
-//  4. The other end, for sessions of other nodes, is in guests.go; how both are written on the wire in wire.go.
+//  4. Who waits for a group that has no leader is held back, and after a while refused; see backlog.go and breaker.go.
+//  5. The other end, for sessions of other nodes, is in guests.go; how both are written on the wire in wire.go.
 package link
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -64,6 +67,14 @@ type Env struct {
 	Tallies func(all bool) []byte
 	// Replied takes a direct reply for a channel of this node, by the name that was made up for it.
 	Replied func(name, props, body []byte)
+	// Patience is how long a group may have no leader until what is new is refused. Backlog is how many octets may wait for one
+	// group.
+	Patience time.Duration
+	Backlog  int
+	// After calls do once a time has passed, unless it is stopped before. Nil: the machine's clock decides.
+	After func(wait time.Duration, do func()) (stop func() bool)
+	// Describe names a queue for the log. Nil: by its number.
+	Describe func(id queue.ID) string
 	// Ended tells that the groups no longer know a session of this node.
 	Ended func(key queue.SessionKey)
 	// Leads tells, on its goroutine, that a group begins or ceases to be led here.
@@ -89,6 +100,10 @@ type Links struct {
 
 // New makes Links. They stand at the gate of the inboxes from now on.
 func New(env Env) *Links {
+	if env.After == nil {
+		env.After = func(wait time.Duration, do func()) func() bool { return time.AfterFunc(wait, do).Stop }
+	}
+	env.Patience, env.Backlog = cmp.Or(env.Patience, DefaultPatience), cmp.Or(env.Backlog, DefaultBacklog)
 	l := &Links{Env: env, routes: map[uint64]*route{}, ended: make(chan struct{})}
 	l.guests.init(l)
 	env.Inboxes.Guard(l)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/warrenmq/warren/broker/dispatch"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
@@ -43,6 +45,8 @@ type world struct {
 	told    chan string    // who has told whom of which tallies
 	answer  func(question []byte) ([]byte, bool)
 	owner   uint64 // the node that the group lives and dies with
+	clocks  clocks
+	logged  journal
 }
 
 type anybody struct{}
@@ -57,7 +61,7 @@ func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, str
 	return nil
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*Env)) *world {
 	t.Helper()
 	w := &world{
 		t: t, log: newEnsemble(t), network: newNetwork(), inboxes: map[uint64]*group.Inboxes{}, links: map[uint64]*Links{},
@@ -74,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	members := []uint64{1, 2, 3}
 	for _, node := range []uint64{1, 2, 3, 4} {
 		w.inboxes[node] = group.NewInboxes(node)
-		w.links[node] = New(Env{
+		env := Env{
 			Node: node, First: 50, Peers: port{w.network, node}, Inboxes: w.inboxes[node],
 			Local:    func(uint64) *group.Group { return w.groups[node] },
 			Members:  func(uint64) []uint64 { return members },
@@ -94,8 +98,13 @@ func newWorld(t *testing.T) *world {
 			},
 			Aside:    port{w.network, node},
 			Question: func(question []byte) ([]byte, bool) { return w.answer(question) },
-			Logger:   zerolog.Nop(),
-		})
+			After:    w.clocks.after,
+			Logger:   zerolog.New(&w.logged),
+		}
+		for _, f := range change {
+			f(&env)
+		}
+		w.links[node] = New(env)
 		w.network.links[node] = w.links[node]
 		if node == 4 {
 			continue
@@ -159,6 +168,8 @@ type session struct {
 	full      bool  // it reads nothing
 	applied   uint64
 	refused   int
+	turned    map[uint64]bool // the numbers of what was refused
+	adrift    int             // how often it was told not to wait
 }
 
 // window is how many octets may be on their way to a consumer of the tests: some ten messages.
@@ -166,7 +177,7 @@ const window = 1200
 
 func (w *world) session(node, number uint64) *session {
 	w.t.Helper()
-	s := &session{w: w, key: queue.SessionKey{Node: node, Session: number}, confirmed: map[uint64]int{}, answers: map[uint32][]queue.Outcome{}}
+	s := &session{w: w, key: queue.SessionKey{Node: node, Session: number}, confirmed: map[uint64]int{}, answers: map[uint32][]queue.Outcome{}, turned: map[uint64]bool{}}
 	s.changed = sync.NewCond(&s.mu)
 	hand, err := w.links[node].Handle(1)
 	w.must(err)
@@ -198,7 +209,10 @@ func (s *session) event(e *group.Event) {
 		}
 		for n := e.Number; n < e.Number+uint64(e.Count); n++ {
 			s.confirmed[n]++
+			s.turned[n] = e.Kind == queue.Refuse
 		}
+	case queue.Adrift:
+		s.adrift++
 	case queue.Deliver, queue.Got:
 		if e.Kind == queue.Deliver {
 			s.drained += int64(e.Count) * (int64(e.Stride) + queue.DeliveryOverhead)
@@ -244,9 +258,14 @@ func (s *session) until(what string, holds func() bool) {
 func (s *session) propose(b *queue.Batch) {
 	s.w.t.Helper()
 	s.seq++
-	s.w.must(s.hand.Propose(oplog.Batch{
+	err := s.hand.Propose(oplog.Batch{
 		From: oplog.Origin{Node: s.key.Node, Session: s.key.Session, Seq: s.seq}, Data: slices.Clone(b.Bytes()),
-	}))
+	})
+	if errors.Is(err, dispatch.ErrRefused) { // as a Door does
+		s.seq--
+		return
+	}
+	s.w.must(err)
 }
 
 func (s *session) do(commands ...queue.Command) {

@@ -45,8 +45,11 @@ func (r *route) lives(nodes map[uint64]uint64) {
 	ended, back := !lives && !r.dead || r.life != 0 && life != r.life, lives && r.dead
 	r.life, r.dead = life, !lives
 	if ended {
+		r.unwatch("its node is gone, and they with it")
 		for key, c := range r.callers {
-			said[key] = c.die(r.group)
+			if said[key] = c.die(r.group); c.left {
+				delete(r.callers, key)
+			}
 		}
 	}
 	if ended || back {
@@ -86,7 +89,8 @@ func (c *caller) die(id uint64) (events []group.Event) {
 			add(queue.Effect{Kind: queue.Applied, Number: p.batch.From.Seq + c.base})
 		}
 	}
-	c.pending, c.consumers, c.resume, c.owed, c.last = nil, nil, nil, 0, 0
+	c.drop()
+	c.consumers, c.resume, c.owed, c.last = nil, nil, 0, 0
 	c.base, c.stale = c.newest, c.newest > 0
 	return events
 }

@@ -10,6 +10,7 @@ type network struct {
 	mu    sync.Mutex
 	lines map[[2]uint64]*line
 	links map[uint64]*Links
+	deaf  map[[2]uint64]bool // what the first sends to the second is lost
 	over  bool
 	done  sync.WaitGroup
 }
@@ -24,7 +25,9 @@ type line struct {
 
 var errCut = errors.New("the connection is cut")
 
-func newNetwork() *network { return &network{lines: map[[2]uint64]*line{}, links: map[uint64]*Links{}} }
+func newNetwork() *network {
+	return &network{lines: map[[2]uint64]*line{}, links: map[uint64]*Links{}, deaf: map[[2]uint64]bool{}}
+}
 
 // port is the network as a node's Peers.
 type port struct {
@@ -80,12 +83,22 @@ func (l *line) push(f func()) bool {
 func (p port) Send(to uint64, data []byte) error {
 	n := p.network
 	n.mu.Lock()
-	receiver := n.links[to]
+	receiver, lost := n.links[to], n.deaf[[2]uint64{p.node, to}]
 	n.mu.Unlock()
+	if lost {
+		return nil
+	}
 	if receiver == nil || !n.line(p.node, to).push(func() { receiver.Receive(p.node, data) }) {
 		return errCut
 	}
 	return nil
+}
+
+// silence loses what one node sends to another, and nobody is told, until it is over.
+func (n *network) silence(from, to uint64, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf[[2]uint64{from, to}] = on
 }
 
 // cut loses what is on its way between two nodes; both are told.

@@ -34,7 +34,7 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		}
 	case kindPropose:
 		m := r.propose()
-		if r.bad {
+		if r.bad || queue.Check(m.batch.Data) != nil {
 			return errMessage
 		}
 		l.guests.propose(from, m)

@@ -21,11 +21,16 @@ type route struct {
 	epoch   uint64             // of the newest attachment, asked for or made
 	leader  uint64             // that it is to
 	ready   bool               // it is made
-	asked   []queue.SessionKey // the callers that it was asked for with
+	asked   []queue.SessionKey // the callers that it was asked for with, and the node's grave
+	buried  uint64             // how often the group had ended all sessions of this node, when it was made the last time
+	known   bool               // which was said
 	hint    uint64             // who is said to lead; 0: nobody knows
 	callers map[queue.SessionKey]*caller
 	seeking bool
 	closed  bool
+	breaker breaker
+	backlog backlog
+	holds   []*caller     // with a batch that waits for others
 	life    uint64        // of the owner; 0: not known
 	dead    bool          // the owner does not live
 	news    chan struct{} // one place: something was learned about the leader
@@ -36,12 +41,16 @@ func newRoute(l *Links, id uint64) *route {
 	if l.Owner != nil {
 		r.owner = l.Owner(id)
 	}
+	r.backlog.init(l.Backlog)
 	r.lives(l.lives)
 	return r
 }
 
+// Share implements dispatch.Handle.
+func (r *route) Share() int { return int(r.backlog.share.Load()) }
+
 // Propose implements dispatch.Handle: the batch takes effect once, whoever leads. What bounds how many wait is the
-// session's own window.
+// session's share of the backlog, and while there is no leader the backlog itself.
 func (r *route) Propose(b oplog.Batch) error {
 	key := queue.SessionKey{Node: b.From.Node, Session: b.From.Session}
 	said, err := r.propose(key, b)
@@ -62,28 +71,35 @@ func (r *route) propose(key queue.SessionKey, b oplog.Batch) (said []group.Event
 		r.handIn(&pending{batch: b})
 		return nil, nil
 	}
+	if said, err = r.turnAway(key, &b); err != nil {
+		return said, err
+	}
 	c := r.caller(key)
 	c.renumber(&b)
 	if err := c.note(b); err != nil {
-		return nil, fmt.Errorf("group %d: %w", r.group, err)
+		return said, fmt.Errorf("group %d: %w", r.group, err)
 	}
 	switch {
 	case r.dead:
 		return c.die(r.group), nil
 	case r.ready && !c.stale:
-		r.handIn(&c.pending[len(c.pending)-1])
+		if c.held == 0 {
+			r.handInFrom(c, len(c.pending)-1)
+		}
 	case r.ready:
 		r.detach()
+	case r.breaker.open:
+		said = append(said, c.letLeave(r.group)...)
 	default:
 		r.seek()
 	}
-	return nil, nil
+	return said, nil
 }
 
 func (r *route) caller(key queue.SessionKey) *caller {
 	c := r.callers[key]
 	if c == nil {
-		c = &caller{key: key}
+		c = &caller{key: key, backlog: &r.backlog}
 		r.callers[key] = c
 		if key.Node == queue.Forwarders {
 			r.links.guests.home(r.group, key)
@@ -114,7 +130,7 @@ func (r *route) handIn(p *pending) {
 
 // detach ends the attachment, and looks for a leader if somebody needs one.
 func (r *route) detach() {
-	r.ready, r.leader = false, 0
+	r.ready, r.leader, r.holds = false, 0, nil
 	if len(r.callers) > 0 {
 		r.seek()
 	}
@@ -181,22 +197,13 @@ func (r *route) lost(node uint64) {
 	r.tell()
 }
 
-func (r *route) forget(key queue.SessionKey) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.callers[key] == nil {
-		return
-	}
-	delete(r.callers, key)
-	if r.ready && r.leader != r.links.Node {
-		_ = r.links.Peers.Send(r.leader, appendGone(nil, r.group, r.epoch, key)) // a way that is lost is forgotten there as a whole
-	}
-}
-
 func (r *route) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	if r.breaker.stop != nil {
+		r.breaker.stop()
+	}
 	r.tell()
 }
 
@@ -242,9 +249,10 @@ func (r *route) take(to queue.SessionKey, events []group.Event) []group.Event {
 		c.resume = nil
 		r.resume(again)
 	}
-	if c.pending == nil && to.Node == queue.Forwarders {
-		delete(r.callers, to)
+	if c.pending == nil && (to.Node == queue.Forwarders || c.left) {
+		r.drop(c)
 	}
+	r.handInHeld()
 	return events
 }
 
@@ -270,11 +278,17 @@ func (r *route) resume(c group.Caller) {
 const (
 	answerTime = time.Second
 	askPause   = 20 * time.Millisecond
+	askTurns   = 50            // and after so many of them, or once the breaker is open,
+	restPause  = 10 * askPause // a longer one: whoever begins to lead says so
 )
 
 // seek looks for the leader until the route is attached to it.
 func (r *route) seek() {
-	if !r.seeking && !r.closed && !r.dead {
+	if r.closed || r.dead {
+		return
+	}
+	r.watch()
+	if !r.seeking {
 		r.seeking = true
 		r.links.seeks.Go(r.search)
 	}
@@ -295,7 +309,7 @@ func (r *route) search() {
 		if r.attached() {
 			return
 		}
-		if wait != askPause {
+		if wait == answerTime {
 			r.pause()
 		}
 	}
@@ -321,21 +335,29 @@ func (r *route) attached() bool {
 // ask asks somebody to be the leader, and tells how long to wait for the answer; 0 ends the search.
 func (r *route) ask(turn int) time.Duration {
 	r.mu.Lock()
-	if r.ready || r.closed || r.dead || len(r.callers) == 0 {
+	if r.ready || r.closed || r.dead || len(r.callers) == 0 && !r.breaker.open {
 		r.seeking = false
+		if len(r.callers) == 0 {
+			r.unwatch("nobody uses them")
+		}
 		r.mu.Unlock()
 		return 0
+	}
+	pause := askPause
+	if r.breaker.open || turn >= askTurns {
+		pause = restPause
 	}
 	to := r.candidate(turn)
 	if to == 0 {
 		r.mu.Unlock()
-		return askPause
+		return pause
 	}
 	r.hint = 0
 	r.epoch = r.links.nextEpoch()
 	r.leader = to
-	callers := make([]group.Caller, 0, len(r.callers))
-	r.asked = r.asked[:0]
+	grave := queue.SessionKey{Node: r.links.Node, Session: queue.Grave}
+	callers := append(make([]group.Caller, 0, len(r.callers)+1), group.Caller{Key: grave})
+	r.asked = append(r.asked[:0], grave)
 	for key, c := range r.callers {
 		callers = append(callers, c.lose())
 		r.asked = append(r.asked, key)
@@ -345,14 +367,14 @@ func (r *route) ask(turn int) time.Duration {
 		err := r.links.Peers.Send(to, appendAttach(nil, kindAttach, r.group, epoch, r.links.First, callers))
 		r.mu.Unlock()
 		if err != nil {
-			return askPause
+			return pause
 		}
 		return answerTime
 	}
 	r.mu.Unlock()
 	local := r.links.Local(r.group)
 	if local == nil || local.Resume(callers, func(last []uint64) bool { return r.attach(r.links.Node, epoch, last) }) != nil {
-		return askPause
+		return pause
 	}
 	return answerTime
 }
@@ -380,12 +402,15 @@ func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 	if r.ready || r.closed || r.dead || r.leader != leader || r.epoch != epoch || len(last) != len(r.asked) {
 		return false
 	}
-	r.ready = true
+	r.ready, r.holds = true, nil
+	r.unwatch("it has a leader")
 	r.links.Logger.Debug().Uint64("group", r.group).Uint64("leader", leader).Msg("attached")
 	old := map[queue.SessionKey]uint64{}
 	for i, key := range r.asked {
 		old[key] = last[i]
 	}
+	buried := r.known && r.buried != last[0]
+	r.buried, r.known = last[0], true
 	stale := false
 	for key, c := range r.callers {
 		c.owed = 0
@@ -394,8 +419,12 @@ func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 			stale = true
 			continue
 		}
-		r.handInAgain(c, number)
+		r.handInAgain(c, number, buried)
+		if c.left && c.pending == nil {
+			r.drop(c)
+		}
 	}
+	r.handInHeld()
 	if stale && r.ready { // until the group has forgotten them
 		r.detach()
 	}
@@ -403,9 +432,11 @@ func (r *route) attach(leader, epoch uint64, last []uint64) bool {
 	return r.ready
 }
 
-// handInAgain goes on from what is not answered. A session that the group no longer knows is at its end.
-func (r *route) handInAgain(c *caller, last uint64) {
-	if last < c.last && c.key.Node != queue.Forwarders {
+// handInAgain goes on from what is not answered. A session that the group no longer knows is at its end; so is one that it may
+// have known: what it has handed in may have been applied before all sessions of the node were ended, and must not be again.
+func (r *route) handInAgain(c *caller, last uint64, buried bool) {
+	forgotten := last < c.last || buried && last == 0 && slices.ContainsFunc(c.pending, func(p pending) bool { return p.handed && !p.applied })
+	if forgotten && c.key.Node != queue.Forwarders {
 		if r.owner != 0 { // the node has come back before anybody has seen that it was gone
 			events := c.die(r.group)
 			c.stale = last > 0
@@ -419,11 +450,6 @@ func (r *route) handInAgain(c *caller, last uint64) {
 		}()
 		return
 	}
-	for i := range c.pending {
-		if !r.ready {
-			return
-		}
-		r.handIn(&c.pending[i])
-	}
+	r.handInFrom(c, 0)
 	c.trim()
 }

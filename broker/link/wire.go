@@ -239,5 +239,17 @@ func (r *reader) event(m *eventsMessage) group.Event {
 	e.Index, e.Offset, e.Stride = r.number(), uint32(r.number()), uint32(r.number())
 	e.Deliveries, e.Acquired, e.Ready = uint32(r.number()), uint32(r.number()), r.number()
 	e.Data = r.bytes()
+	r.bad = r.bad || !sound(&e)
 	return e
+}
+
+// sound tells whether an event is one that a group sends, and has the records that it says it has.
+func sound(e *group.Event) bool {
+	if e.Kind < queue.Deliver || e.Kind > queue.Active || e.Outcome > queue.TimedOut || e.Number+uint64(e.Count) < e.Number {
+		return false
+	}
+	if e.Kind != queue.Deliver && e.Kind != queue.Got {
+		return len(e.Data) == 0
+	}
+	return e.Count > 0 && e.Stride > queue.RecordGap && uint64(len(e.Data)) == uint64(e.Count)*uint64(e.Stride)-queue.RecordGap
 }

@@ -25,6 +25,8 @@ type Cluster struct {
 	// Groups gives how the groups stand that have a member here; Wanted what each group is to be.
 	Groups func() []GroupMember
 	Wanted func() map[uint64]GroupWish
+	// Refused gives the groups for which this node refuses what is new: they have had no leader for too long.
+	Refused func() []uint64
 	// Reach gives the error with which the cluster's metadata cannot be reached, nil if it can.
 	Reach func(context.Context) error
 	// Expiry is when the certificate for other nodes ends; zero if there is none.

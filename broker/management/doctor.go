@@ -236,8 +236,14 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) (keys []K) {
 // complaints says what is wrong with a group.
 func (g *groupView) complaints(names func(uint64) string, queues int) (list []complaint) {
 	of := fmt.Sprintf("group %d (%d queues)", g.id, queues)
-	if g.leader == 0 {
+	refused := strings.Join(g.named(names, g.refused), ", ")
+	switch {
+	case g.leader == 0 && refused != "":
+		list = append(list, complaint{isError, "", of + " has no leader: what is new for its queues is refused on " + refused, "start the nodes that hold it: " + strings.Join(g.named(names, g.wanted.Members), ", ")})
+	case g.leader == 0:
 		list = append(list, complaint{isError, "", of + " has no leader: its queues wait", "start the nodes that hold it: " + strings.Join(g.named(names, g.wanted.Members), ", ")})
+	case refused != "":
+		list = append(list, complaint{isError, "", of + " is led by " + names(g.leader) + ", which does not answer " + refused + ": what is new for its queues is refused there", "look at the network between these nodes"})
 	}
 	var missing, behind []string
 	for _, node := range g.sorted(names) {
@@ -264,7 +270,8 @@ func (g *groupView) complaints(names func(uint64) string, queues int) (list []co
 	return list
 }
 
-func (g *groupView) named(names func(uint64) string, nodes []uint64) (list []string) {
+func (g *groupView) named(names func(uint64) string, nodes []uint64) []string {
+	list := []string{}
 	for _, node := range nodes {
 		list = append(list, names(node))
 	}

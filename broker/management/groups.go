@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -42,7 +43,19 @@ const (
 
 var askGroups = question[struct{}, []GroupMember]{name: "groups", answer: (*Server).groupsHere}
 
-func init() { register(askGroups) }
+var askRefused = question[struct{}, []uint64]{name: "refused", answer: (*Server).refusedHere}
+
+func init() {
+	register(askGroups)
+	register(askRefused)
+}
+
+func (s *Server) refusedHere(context.Context, struct{}) ([]uint64, error) {
+	if s.Nodes.single() || s.Nodes.Refused == nil {
+		return nil, nil
+	}
+	return s.Nodes.Refused(), nil
+}
 
 func (s *Server) groupsHere(context.Context, struct{}) ([]GroupMember, error) {
 	if s.Nodes.single() {
@@ -58,6 +71,7 @@ type groupView struct {
 	term    uint64
 	wanted  GroupWish
 	members map[uint64]*memberView // that are to hold it, or do
+	refused []uint64               // the nodes that refuse what is new for it
 }
 
 // memberView is a member of a group.
@@ -80,7 +94,12 @@ func (s *Server) groupViews(ctx context.Context) []*groupView {
 	for _, node := range s.others() {
 		questions[node] = struct{}{}
 	}
+	var refused map[uint64][]uint64
+	var asking sync.WaitGroup
+	asking.Go(func() { refused = askRefused.each(ctx, s, maps.Clone(questions)) })
 	maps.Copy(said, askGroups.each(ctx, s, questions))
+	asking.Wait()
+	refused[s.Nodes.Self], _ = s.refusedHere(ctx, struct{}{}) // it has no errors
 	alive := map[uint64]bool{}
 	for _, n := range s.Nodes.Nodes() {
 		alive[n.ID] = n.Alive
@@ -88,7 +107,13 @@ func (s *Server) groupViews(ctx context.Context) []*groupView {
 	var list []*groupView
 	wanted := s.Nodes.Wanted()
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
-		list = append(list, viewGroup(id, wanted[id], said, alive))
+		g := viewGroup(id, wanted[id], said, alive)
+		for _, node := range slices.Sorted(maps.Keys(refused)) {
+			if slices.Contains(refused[node], id) {
+				g.refused = append(g.refused, node)
+			}
+		}
+		list = append(list, g)
 	}
 	return list
 }
@@ -215,6 +240,7 @@ func (q *request) listGroups() (answer, error) {
 		}
 		list = append(list, object{
 			"group": g.id, "leader": names(g.leader), "size": g.wanted.Size, "term": g.term, "queues": queues[g.id], "status": g.status(), "members": members,
+			"refused_on": g.named(names, g.refused),
 		})
 	}
 	return ok(list)

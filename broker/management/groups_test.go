@@ -149,6 +149,24 @@ func TestTargetSize(t *testing.T) {
 	}
 }
 
+// TestWhatTheDoctorSaysOfAGroupThatIsRefused: on which nodes, and what to do.
+func TestWhatTheDoctorSaysOfAGroupThatIsRefused(t *testing.T) {
+	names := func(node uint64) string { return string("?abc"[node]) }
+	for _, c := range []struct {
+		leader   uint64
+		what, do string
+	}{
+		{0, "group 7 (3 queues) has no leader: what is new for its queues is refused on b, c", "start the nodes that hold it: a, b"},
+		{1, "group 7 (3 queues) is led by a, which does not answer b, c: what is new for its queues is refused there", "look at the network between these nodes"},
+	} {
+		g := &groupView{id: 7, leader: c.leader, wanted: GroupWish{Members: []uint64{1, 2}}, refused: []uint64{2, 3}}
+		said := g.complaints(names, 3)
+		if len(said) != 1 || said[0] != (complaint{isError, "", c.what, c.do}) {
+			t.Errorf("%+v", said)
+		}
+	}
+}
+
 // TestWhatTheDoctorSaysOfANode is nothing if nothing is wrong, and else what and what to do.
 func TestWhatTheDoctorSaysOfANode(t *testing.T) {
 	well := func() *condition { return &condition{answers: true, Expiry: map[string]int64{}} }

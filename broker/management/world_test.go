@@ -39,11 +39,11 @@ type world struct {
 type groups struct{ one *group.Group }
 
 // Handle implements session.Groups.
-func (g *groups) Handle(uint64) (dispatch.Handle, error) { return g.one, nil }
+func (g *groups) Handle(uint64) (dispatch.Handle, error) { return dispatch.Whole{Group: g.one}, nil }
 
 // Counts implements session.Groups.
 func (g *groups) Counts(_ uint64, id queue.ID, done func(queue.Counts, bool)) {
-	if g.one.Ask(func(s *queue.Set) { done(s.Counts(id)) }) != nil {
+	if g.one.Ask(func(s *queue.Set) { c, _ := s.Counts(id); done(c, true) }) != nil {
 		done(queue.Counts{}, false)
 	}
 }

@@ -41,6 +41,8 @@ type Options struct {
 	Authority *auth.Authority
 	// Storage tells what the disk has to do; nil if nothing is kept there.
 	Storage func() Storage
+	// Ways tells how the ways to the groups are; nil if there are no other nodes.
+	Ways func() []Way
 	Settings
 	Identity
 	// Limits gives how much memory may be used and how much disk must be free, in bytes; 0: no limit.
@@ -91,6 +93,16 @@ type GroupProgress struct {
 	Members int
 	Behind  uint64
 	Silent  time.Duration
+}
+
+// Way is how the way from this node to a group is.
+type Way struct {
+	Group      uint64
+	Refuses    bool   // what is new: the group has had no leader for too long
+	Waiting    int    // bytes of what is not applied
+	Leaderless uint64 // messages that were refused for want of a leader
+	Full       uint64 // messages that were refused because too much waited
+	Requests   uint64 // consumers, gets and the like that were refused
 }
 
 // Server answers Prometheus. It is safe for concurrent use.

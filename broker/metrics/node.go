@@ -186,6 +186,7 @@ func (s *Server) own(p *page) {
 		{"gc_runs_total", counter, "Garbage collections", float64(m.NumGC)},
 		{"gc_pause_seconds_total", counter, "Time the process stood still for them", float64(m.PauseTotalNs) / 1e9},
 	})
+	s.ways(p)
 	if s.Storage == nil {
 		return
 	}

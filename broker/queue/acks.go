@@ -145,7 +145,7 @@ func (s *Set) sessionsOf(d *Down) []*session {
 	}
 	var list []*session
 	for key, ses := range s.sessions {
-		if key.Node == d.Node && key.Session >= d.First && key.Session <= d.Last {
+		if key.Node == d.Node && key.Session >= d.First && key.Session <= d.Last && key.Session != Grave {
 			list = append(list, ses)
 		}
 	}
@@ -168,6 +168,7 @@ func (s *Set) applyDown(d *Down) {
 	s.end(all, cause, nil)
 	s.answer(d.Request, Done, 0)
 	if d.Lost && d.First == 0 && d.Last == Everything {
+		s.session(SessionKey{Node: d.Node, Session: Grave}).last++
 		s.emit(Effect{Kind: Buried, Number: d.Node})
 	}
 }

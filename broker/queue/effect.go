@@ -3,6 +3,9 @@ package queue
 // SessionKey names a session in the cluster.
 type SessionKey struct{ Node, Session uint64 }
 
+// Grave is the Session that nobody has: its last number says how often all sessions of its node were ended as lost.
+const Grave = 0
+
 // Forwarders is the Node of those that forward what leaves a queue, one for each queue, wherever it is led. What they
 // send twice is known by its letters: the numbers of their batches only tell which are applied.
 const Forwarders = 1<<63 - 1
@@ -42,6 +45,9 @@ const (
 	Buried
 	// Active: Consumer became (Count 1) or ceased to be (Count 0) the single active one.
 	Active
+	// Adrift: the session need not wait for what the group has not applied. No machine says so, but the way to a group that
+	// has had no leader for too long.
+	Adrift
 )
 
 // Outcome is how a request ended.
@@ -59,6 +65,7 @@ const (
 	Unused       // the last consumer went, auto-delete
 	Expired      // nobody used it for the time it was given
 	TimedOut     // the consumer took too long to settle what it had; Number is the time it was given, in milliseconds
+	Unavailable  // the group has no leader: the request was turned away on the way to it
 )
 
 // Effect is one thing that must now happen. Which fields count depends on Kind.

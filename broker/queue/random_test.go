@@ -263,6 +263,11 @@ func (d *duel) end() {
 		b.Add(&Forwarded{Queue: id, To: Everything})
 	}
 	d.apply(batchOf(SessionKey{}, 0, &b))
+	for key := range d.set.sessions {
+		if key.Session == Grave { // of a node, and there are few nodes
+			delete(d.set.sessions, key)
+		}
+	}
 	if len(d.live) != 0 || len(d.set.queues) != 0 || len(d.set.sessions) != 0 || len(d.set.alarms.items) != 0 {
 		d.fail("in the end there are %d entries alive, %d queues, %d sessions, %d alarms",
 			len(d.live), len(d.set.queues), len(d.set.sessions), len(d.set.alarms.items))

@@ -19,7 +19,7 @@ func (s *Set) Last(key SessionKey) uint64 {
 func (s *Set) Oldest() map[uint64]uint64 {
 	nodes := map[uint64]uint64{}
 	for key := range s.sessions {
-		if key.Node == Forwarders {
+		if key.Node == Forwarders || key.Session == Grave {
 			continue
 		}
 		if oldest, ok := nodes[key.Node]; !ok || key.Session < oldest {

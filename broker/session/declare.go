@@ -201,15 +201,15 @@ func (r *reader) queueDeclare(c *channel, m *protocol.QueueDeclare) {
 		counted.done(nil) // new: nothing in it
 		return
 	}
-	r.counts(q, func(n queue.Counts) {
+	r.counts(q, func(n queue.Counts, _ bool) { // it is declared, whether it can be asked or not
 		answer.MessageCount, answer.ConsumerCount = uint32(n.Ready), n.Consumers
 		counted.done(nil)
 	})
 }
 
 // counts asks a queue for its counts, behind everything that the connection has done so far.
-func (r *reader) counts(q *topology.Queue, done func(queue.Counts)) {
-	ask := func() { r.env.Groups.Counts(q.Group, queue.ID(q.ID), func(n queue.Counts, _ bool) { done(n) }) }
+func (r *reader) counts(q *topology.Queue, done func(n queue.Counts, ok bool)) {
+	ask := func() { r.env.Groups.Counts(q.Group, queue.ID(q.ID), done) }
 	r.before(func(w *writer) {
 		w.flush()
 		w.door.Behind(q.Group, func() { r.door.Behind(q.Group, ask) })
@@ -250,8 +250,16 @@ func (r *reader) queuePassive(c *channel, m *protocol.QueueDeclare) {
 	}
 	slot := newSlot(c.number)
 	r.order(func(w *writer) { w.promise(slot) })
-	r.counts(q, func(n queue.Counts) {
-		answer := &protocol.QueueDeclareOk{Queue: name, MessageCount: uint32(n.Ready), ConsumerCount: n.Consumers}
-		r.writer.box.order(func(w *writer) { w.keep(slot, answer) })
+	r.counts(q, func(n queue.Counts, ok bool) {
+		r.writer.box.order(func(w *writer) {
+			if ok {
+				w.keep(slot, &protocol.QueueDeclareOk{Queue: name, MessageCount: uint32(n.Ready), ConsumerCount: n.Consumers})
+				return
+			}
+			w.keep(slot, nil)
+			if o := w.outlets[c.number]; o != nil && o.channel == c {
+				w.refuseMethod(o, w.unavailable(name), m.ID())
+			}
+		})
 	})
 }

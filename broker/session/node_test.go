@@ -116,12 +116,12 @@ func (n *node) Handle(uint64) (dispatch.Handle, error) {
 	if f := n.onHandle.Load(); f != nil {
 		(*f)()
 	}
-	return n.group, nil
+	return dispatch.Whole{Group: n.group}, nil
 }
 
 // Counts implements Groups.
 func (n *node) Counts(_ uint64, id queue.ID, done func(queue.Counts, bool)) {
-	if n.group.Do(func(s *queue.Set) { done(s.Counts(id)) }) != nil {
+	if n.group.Do(func(s *queue.Set) { c, _ := s.Counts(id); done(c, true) }) != nil {
 		done(queue.Counts{}, false)
 	}
 }

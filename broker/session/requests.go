@@ -23,6 +23,11 @@ func (w *writer) missing(name string) *protocol.Error {
 	return protocol.NotFound("no queue '%s' in vhost '%s'", name, w.vhost)
 }
 
+// unavailable is the refusal for a queue whose group has no leader.
+func (w *writer) unavailable(name string) *protocol.Error {
+	return protocol.NotFound("failed to perform operation on queue '%s' in vhost '%s' due to timeout", name, w.vhost)
+}
+
 // consume attaches a consumer and answers when its queue has it.
 func (w *writer) consume(ch *channel, wish *consumerWish) {
 	o := w.open(ch)
@@ -84,8 +89,11 @@ func (w *writer) attached(o *outlet, c *consumer, wish *consumerWish, outcome qu
 	}
 	w.dropConsumer(c)
 	refusal := w.missing(c.name)
-	if outcome == queue.ExclusiveUse {
+	switch outcome {
+	case queue.ExclusiveUse:
 		refusal = protocol.AccessRefused("queue '%s' in vhost '%s' in exclusive use", c.name, w.vhost)
+	case queue.Unavailable:
+		refusal = w.unavailable(c.name)
 	}
 	if !o.closed {
 		w.refuseMethod(o, refusal, protocol.BasicConsumeID)
@@ -98,15 +106,18 @@ func (w *writer) cancel(ch *channel, tag string, noWait bool) {
 	if o == nil {
 		return
 	}
-	answer := func() {
+	c := o.consumers[tag]
+	answer := func(outcome queue.Outcome) {
 		w.resume(o.number)
-		if !noWait {
+		switch {
+		case outcome == queue.Unavailable:
+			w.refuseMethod(o, w.unavailable(c.name), protocol.BasicCancelID)
+		case !noWait:
 			w.reply(o.number, &protocol.BasicCancelOk{ConsumerTag: tag})
 		}
 	}
-	c := o.consumers[tag]
 	if c == nil || !w.detach(c, answer) {
-		answer()
+		answer(queue.Done)
 		return
 	}
 	delete(o.consumers, tag)
@@ -114,17 +125,17 @@ func (w *writer) cancel(ch *channel, tag string, noWait bool) {
 	w.mark(o)
 }
 
-// detach takes a consumer off its queue; then is called once the queue knows, unless detach gives false.
-func (w *writer) detach(c *consumer, then func()) bool {
+// detach takes a consumer off its queue; then is called once the queue knows, or cannot be told, unless detach gives false.
+func (w *writer) detach(c *consumer, then func(queue.Outcome)) bool {
 	w.closeSettling()
-	request := w.request(func(group.Event) {
-		if w.consumers[c.id] == c {
+	request := w.request(func(e group.Event) {
+		if w.consumers[c.id] == c && e.Outcome != queue.Unavailable { // else it goes with its channel
 			c.gone = true
 			if c.unacked == 0 {
 				delete(w.consumers, c.id)
 			}
 		}
-		then()
+		then(e.Outcome)
 	})
 	return w.propose(c.group, &queue.Detach{Consumer: c.id, Request: request})
 }
@@ -161,6 +172,8 @@ func (w *writer) gotNothing(o *outlet, c *consumer, e *group.Event) {
 		w.reply(o.number, &protocol.BasicGetEmpty{})
 	case e.Outcome == queue.SingleActive:
 		w.refuseMethod(o, protocol.ResourceLocked("cannot obtain access to locked queue '%s' in vhost '%s'. basic.get operations are not supported by <<\"quorum\">> queues with single active consumer", c.name, w.vhost), protocol.BasicGetID)
+	case e.Outcome == queue.Unavailable:
+		w.refuseMethod(o, w.unavailable(c.name), protocol.BasicGetID)
 	default:
 		w.refuseMethod(o, w.missing(c.name), protocol.BasicGetID)
 	}
@@ -177,6 +190,8 @@ func (w *writer) purge(ch *channel, q *topology.Queue, noWait bool) {
 		switch {
 		case e.Outcome == queue.NoQueue:
 			w.refuseMethod(o, w.missing(q.Name), protocol.QueuePurgeID)
+		case e.Outcome == queue.Unavailable:
+			w.refuseMethod(o, w.unavailable(q.Name), protocol.QueuePurgeID)
 		default:
 			w.audit("queue.purge", q.Name, uint64(e.Ready))
 			if !noWait {
@@ -201,6 +216,9 @@ func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDe
 		case queue.InUse:
 			w.resume(o.number)
 			w.refuseMethod(o, protocol.PreconditionFailed("queue '%s' in vhost '%s' in use", q.Name, q.VHost), m.ID())
+		case queue.Unavailable:
+			w.resume(o.number)
+			w.refuseMethod(o, w.unavailable(q.Name), m.ID())
 		default:
 			w.forgetQueue(o, q, m, uint32(e.Ready))
 		}

@@ -41,7 +41,7 @@ import (
 // Groups is what sessions need of the groups.
 type Groups interface {
 	dispatch.Groups
-	// Counts asks a queue's machine; done is called once, from any goroutine. ok is false if it does not know the queue.
+	// Counts asks a queue's machine; done is called once, from any goroutine. ok is false if the group has no leader to ask.
 	Counts(group uint64, id queue.ID, done func(c queue.Counts, ok bool))
 }
 

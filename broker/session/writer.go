@@ -58,16 +58,20 @@ func (w *writer) init(s *Session) {
 	w.door = dispatch.NewDoor(s.consumerKey(), s.env.Groups)
 }
 
-// Post implements group.Inbox. That a batch was applied is told to its door at once: a client that reads nothing must not
-// hold back what it publishes.
+// Post implements group.Inbox. That a batch was applied, or need not be waited for, is told to its door at once: a client that
+// reads nothing must not hold back what it publishes.
 func (w *writer) Post(events []group.Event) {
 	n := len(events)
-	for n > 0 && events[n-1].Kind == queue.Applied {
+	for n > 0 && (events[n-1].Kind == queue.Applied || events[n-1].Kind == queue.Adrift) {
 		n--
 		e := &events[n]
 		door := w.reader.door
 		if e.To == w.consumerKey() {
 			door = w.door
+		}
+		if e.Kind == queue.Adrift {
+			door.LetGo(e.Group)
+			continue
 		}
 		door.Answered(e.Group, e.Number)
 	}
@@ -166,7 +170,7 @@ func (w *writer) event(e *group.Event) {
 		w.cancelled(e)
 	case queue.Resumed:
 		w.resumed(e)
-	case queue.Applied: // among others; see Post
+	case queue.Applied, queue.Adrift: // among others; see Post
 		w.Post([]group.Event{*e})
 	}
 }

@@ -50,6 +50,7 @@ func (s *server) openCluster(ctx context.Context, dir string, local meta.Store, 
 	}
 	node.Configure(config)
 	config.NoClients = s.values.Text("role") == "backend"
+	config.Cluster.Patience, config.Cluster.Backlog = s.values.Duration("cluster_patience"), int(s.values.Size("cluster_backlog"))
 	s.logger.Info().Uint64("node", node.Self.ID).Str("address", node.Self.Address).Msg("joined the cluster")
 	s.cluster = node
 	return nil

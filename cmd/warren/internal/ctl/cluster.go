@@ -140,6 +140,15 @@ type groupOf struct {
 		State string `json:"state"`
 		Lag   uint64 `json:"lag"`
 	} `json:"members"`
+	RefusedOn []string `json:"refused_on"`
+}
+
+// stands is how a group is, and where what is new for it is refused.
+func (g *groupOf) stands() string {
+	if len(g.RefusedOn) == 0 {
+		return g.Status
+	}
+	return g.Status + ", refused on " + strings.Join(g.RefusedOn, ", ")
 }
 
 func (c *call) groups() (groups []groupOf, err error) {
@@ -167,7 +176,7 @@ func listGroups(c *call) (output, error) {
 	out := output{columns: []string{"group", "leader", "size", "members", "term", "queues", "status"}, rows: [][]any{}}
 	for i := range groups {
 		g := &groups[i]
-		out.rows = append(out.rows, []any{g.Group, g.Leader, g.Size, g.shown(), g.Term, g.Queues, g.Status})
+		out.rows = append(out.rows, []any{g.Group, g.Leader, g.Size, g.shown(), g.Term, g.Queues, g.stands()})
 	}
 	return out, err
 }

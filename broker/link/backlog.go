@@ -1,0 +1,50 @@
+package link
+
+import (
+	"sync/atomic"
+
+	"github.com/warrenmq/warren/broker/dispatch"
+)
+
+// DefaultBacklog is how many octets wait for one group on a node at most, if nobody says.
+const DefaultBacklog = 128 << 20
+
+// pendingCost is what a batch counts for beside its octets: it is what keeps batches of next to nothing from being many.
+const pendingCost = 256
+
+// backlog is what waits on this node for a group, or is under way to it. Half of what may wait is shared by the sessions that
+// have something there: who has used up its share waits before it reads on. The other half is for what goes beyond: the last
+// batch of each, and those who cannot wait. Behind that there is nothing: while no leader takes it, more is refused.
+// owner: the route, but for share
+type backlog struct {
+	limit   int
+	bytes   int
+	callers int // that have something here
+	share   atomic.Int64
+}
+
+func (l *backlog) init(limit int) {
+	l.limit = limit
+	l.divide()
+}
+
+func (l *backlog) divide() {
+	l.share.Store(int64(max(dispatch.ShareLeast, min(dispatch.Window, l.limit/2/max(l.callers, 1)))))
+}
+
+func (l *backlog) full() bool { return l.bytes >= l.limit }
+
+// note adds to what a caller has here, or takes from it.
+func (l *backlog) note(of *caller, bytes int) {
+	before := of.waiting > 0
+	of.waiting += bytes
+	l.bytes += bytes
+	switch after := of.waiting > 0; {
+	case after && !before:
+		l.callers++
+		l.divide()
+	case before && !after:
+		l.callers--
+		l.divide()
+	}
+}
