@@ -102,6 +102,7 @@ func (c *trio) begin(i int) {
 	at := c.ports[portsOfNode*i:]
 	p := launchCommand(c.t, c.dir, slices.Concat(c.enter[i], []string{binary}, c.args(i), []string{
 		"--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--cluster-lease", "3s", "--log-ra-level", "debug",
+		"--cluster-patience", "3s", "--cluster-backlog", "32MiB",
 	}))
 	p.addr = at[0]
 	c.mu.Lock()

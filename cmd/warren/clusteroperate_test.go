@@ -53,7 +53,7 @@ func TestOperatingACluster(t *testing.T) {
 		run  func(*testing.T, *trio)
 	}{
 		{"lists", seeLists}, {"connections", closeFromAfar}, {"alarms", shareAlarms}, {"status", seeStatus}, {"sizes", placeBySize},
-		{"drain", drainAndRevive}, {"forget", forgetOne},
+		{"outage", loseTwo}, {"drain", drainAndRevive}, {"forget", forgetOne},
 	} {
 		t.Log(step.name)
 		if step.run(t, c); t.Failed() {
