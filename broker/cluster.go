@@ -36,6 +36,8 @@ type Cluster struct {
 	Anew  func(why error)
 	// Look has Broker.Arrange called soon.
 	Look func()
+	// Spare has this node drained: it leads nothing, and what it alone has goes to other nodes. It does not wait.
+	Spare func()
 	// Term gives the newest term that this node knows of a group. It may read the disk.
 	Term func(group uint64) (uint64, error)
 	// FirstSession is lower than the number of any session of this life of the node, and higher than all before.

@@ -95,11 +95,8 @@ func (g *groups) giveUp(c *Cluster, l *layout) {
 		return
 	}
 	if g.givesUp == nil {
-		for _, id := range l.ids {
-			if l.holds(id, g.node) && len(l.groups[id].Members) < 3 {
-				g.start.logger.Debug().Uint64("group", id).Msg("this node cannot begin anew: the group has too few other members")
-				return
-			}
+		if g.needed(c, l) {
+			return
 		}
 		g.givesUp = g.stays
 		g.start.logger.Error().Err(g.stays).Msg("the node cannot be rid of this: it gives up all its groups, and then begins anew")
@@ -113,6 +110,30 @@ func (g *groups) giveUp(c *Cluster, l *layout) {
 		g.left = true
 		c.Anew(g.givesUp)
 	}
+}
+
+// needed tells whether the groups that are here have too few other members to do without this node. Those that are whole and
+// that nobody else has go to other nodes first, if that is all that is in the way.
+func (g *groups) needed(c *Cluster, l *layout) (needed bool) {
+	damage, moving := g.damage(), false
+	for _, id := range l.ids {
+		members := len(l.groups[id].Members)
+		if !l.holds(id, g.node) || members >= 3 {
+			continue
+		}
+		if members > 1 || damage[id] != nil {
+			g.start.logger.Debug().Uint64("group", id).Msg("this node cannot begin anew: the group has too few other members")
+			return true
+		}
+		moving = true
+	}
+	for id := range *g.open.Load() { // what is on its way has not left yet
+		moving = moving || id < transientBase && !l.holds(id, g.node)
+	}
+	if moving {
+		c.Spare()
+	}
+	return moving
 }
 
 // search looks for more as soon as something damaged is met. It is called by Arrange alone.

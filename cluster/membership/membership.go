@@ -241,7 +241,7 @@ func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory", groups[0], n.Name)
 			}
 			t.Guards = append(t.Guards, meta.Guard{Key: knownPrefix + old.UUID, Revision: v.revisions[knownPrefix+old.UUID]})
-			t.Ops = append(t.Ops, meta.Op{Key: knownPrefix + old.UUID, Delete: true})
+			t.Ops = append(t.Ops, meta.Op{Key: knownPrefix + old.UUID, Delete: true}, meta.Op{Key: drainedPrefix + strconv.FormatUint(old.ID, 10), Delete: true})
 		}
 		if _, err = r.store.Commit(ctx, t, nil); !errors.Is(err, meta.ErrConflict) {
 			return n, err

@@ -104,6 +104,7 @@ func TestANodeThatLostItsDirectory(t *testing.T) {
 	old, err := r.Join(ctx, Node{UUID: "a", Name: "n1"})
 	must(t, err)
 	must(t, r.Live(ctx, old))
+	must(t, r.Drain(ctx, old.ID, true))
 	soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if n, err := r.Join(soon, Node{UUID: "b", Name: "n1"}); err == nil {
@@ -117,8 +118,8 @@ func TestANodeThatLostItsDirectory(t *testing.T) {
 	_, err = store.Commit(ctx, meta.Txn{Ops: []meta.Op{{Key: "alive/1", Delete: true}}}, nil) // as when its lease ends
 	must(t, err)
 	must(t, <-joined)
-	if v := r.View(); len(v.Nodes) != 1 || v.Nodes[2].UUID != "b" {
-		t.Errorf("%+v", v.Nodes)
+	if v := r.View(); len(v.Nodes) != 1 || v.Nodes[2].UUID != "b" || len(v.Drained) != 0 {
+		t.Errorf("%+v", v)
 	}
 	if err := r.Live(ctx, old); !errors.Is(err, ErrForgotten) {
 		t.Errorf("the old one lives again: %v", err)

@@ -78,10 +78,11 @@ type Node struct {
 	living   *living
 	again    chan struct{} // one place: the controller is to look at once
 
-	stop   context.CancelFunc
-	rested bool
-	runs   sync.WaitGroup
-	undo   []func() error
+	stop      context.CancelFunc
+	rested    bool
+	givingWay atomic.Bool // it is being noted that the node is drained
+	runs      sync.WaitGroup
+	undo      []func() error
 }
 
 // Open joins the cluster. ctx bounds the opening.
@@ -210,7 +211,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Size: n.size, Want: n.want,
-		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Look: n.look, Term: n.host.Term,
+		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Look: n.look, Spare: n.giveWay, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}
 }

@@ -70,6 +70,21 @@ func (n *Node) forget(ctx context.Context, id uint64) error {
 // maintenance is what clients hear, in RabbitMQ's words.
 const maintenance = "Node was put into maintenance mode"
 
+// giveWay has this node drained, but for its clients.
+func (n *Node) giveWay() {
+	if n.registry.View().Drained[n.Self.ID] || !n.givingWay.CompareAndSwap(false, true) {
+		return
+	}
+	n.runs.Go(func() {
+		defer n.givingWay.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+		defer cancel()
+		if err := n.registry.Drain(ctx, n.Self.ID, true); err != nil {
+			n.Logger.Warn().Err(err).Msg("that this node is to be spared could not be noted")
+		}
+	})
+}
+
 // errNotServing is returned for what needs a broker that runs.
 var errNotServing = errors.New("the node is about to start or to end")
 
