@@ -61,7 +61,8 @@ const transientBase = 1 << 63
 
 func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
 
-// place spreads queues evenly over the groups of the size they are to have, and leaves out groups that are damaged. Those that
+// place spreads queues evenly over the groups of the size they are to have, and leaves out groups that are damaged, and those
+// that wait for nodes. Those that
 // are to be led where they were declared go to groups that are led here, if there are any.
 func (g *groups) place(c *topology.Catalog, q *topology.Queue) uint64 {
 	number := q.ID >> 1 // ids are odd
@@ -72,7 +73,7 @@ func (g *groups) place(c *topology.Catalog, q *topology.Queue) uint64 {
 	if len(ids) == 0 {
 		return 0
 	}
-	sound := func(id uint64) bool { return g.refuses(id) == nil }
+	sound := func(id uint64) bool { return g.refuses(id) == nil && g.most(id) }
 	if g.links != nil && q.LeaderLocator(c) == "client-local" {
 		if id, ok := choose(ids, number, func(id uint64) bool { return sound(id) && g.links.Leading(id) }); ok {
 			return id

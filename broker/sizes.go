@@ -23,6 +23,20 @@ func (l *layout) ofSize(size, usual int) []uint64 {
 	})
 }
 
+// most tells whether most of a group's members live, as far as is known.
+func (g *groups) most(id uint64) bool {
+	alive, members, lives := g.alive.Load(), g.layout.Load().groups[id].Members, 0
+	if alive == nil {
+		return true
+	}
+	for _, node := range members {
+		if _, ok := (*alive)[node]; ok || node == g.node {
+			lives++
+		}
+	}
+	return 2*lives > len(members)
+}
+
 // prepare has groups made for queues that are to lie on so many nodes, and waits until there is one.
 func (g *groups) prepare(ctx context.Context, copies int64) error {
 	groups, err := g.cluster.Want(ctx, g.cluster.Size(copies))

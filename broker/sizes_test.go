@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -49,6 +50,36 @@ func TestAQueueIsPutInAGroupOfItsSize(t *testing.T) {
 	q.Durable, q.Type, q.Table = true, "quorum", protocol.Table{{Key: "x-quorum-initial-group-size", Value: int64(5)}}
 	if g.place(topology.NewCatalog(), q) == 0 {
 		t.Error("a node that is alone has no group for a queue")
+	}
+}
+
+// TestAQueueIsNotPutWhereItWaits: of the groups that fit, those count of which most members live, if there are any.
+func TestAQueueIsNotPutWhereItWaits(t *testing.T) {
+	g := sized(map[uint64]Placement{
+		1: {Size: 1, Members: []uint64{1}}, 2: {Size: 1, Members: []uint64{2}}, 3: {Size: 1, Members: []uint64{3}},
+		4: {Size: 5, Members: []uint64{1, 2, 3}}, 5: {Size: 5, Members: []uint64{1, 3, 4}}, 6: {Size: 5, Members: []uint64{3, 4}},
+	}, nil)
+	g.node = 1
+	in := func(copies int64) string {
+		groups := map[uint64]bool{}
+		for id := range uint64(100) {
+			q := &topology.Queue{}
+			q.Durable, q.Type, q.ID, q.Table = true, "quorum", id, protocol.Table{{Key: "x-quorum-initial-group-size", Value: copies}}
+			groups[g.place(topology.NewCatalog(), q)] = true
+		}
+		return fmt.Sprint(slices.Sorted(maps.Keys(groups)))
+	}
+	if one, five := in(1), in(5); one != "[1 2 3]" || five != "[4 5 6]" {
+		t.Errorf("before anything is known: %s, %s", one, five)
+	}
+	g.alive.Store(&map[uint64]uint64{2: 1})
+	if one, five := in(1), in(5); one != "[1 2]" || five != "[4]" {
+		t.Errorf("with nodes 1 and 2: %s, %s", one, five)
+	}
+	g.node = 9
+	g.alive.Store(&map[uint64]uint64{})
+	if one := in(1); one != "[1 2 3]" {
+		t.Errorf("with nobody: %s", one)
 	}
 }
 
