@@ -85,6 +85,9 @@ type fault struct {
 	end   func(n *network, i int)
 }
 
+// least is how long a fault lasts at least, where faults are to last.
+var least = map[string]time.Duration{"killed without etcd": time.Minute}
+
 var networkFaults = []fault{
 	{"killed", func(n *network, i int) { n.nodes[i].kill() }, (*network).restart},
 	{"stopped", func(n *network, i int) { n.signal(i, syscall.SIGSTOP) }, func(n *network, i int) { n.signal(i, syscall.SIGCONT) }},
@@ -344,7 +347,11 @@ func (n *network) make(t *testing.T, f *fault) {
 		within(t, clusterPatience, "the node leads its part", func() bool { return n.leads(i) >= 2 })
 		n.goesOn(n.t)
 		n.anew()
-		enough := time.After(*lasting)
+		lasts := *lasting
+		if lasts > 0 {
+			lasts = max(lasts, least[f.name])
+		}
+		enough := time.After(lasts)
 		f.begin(n, i)
 		n.goesOn(n.t)
 		<-enough
