@@ -391,3 +391,48 @@ func TestAskingAGroupWithoutALeader(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestALeaderIsLookedForThoughNobodyIsLeft: the sessions that used the group have ended while it was given up.
+func TestALeaderIsLookedForThoughNobodyIsLeft(t *testing.T) {
+	w := newWorld(t)
+	id := w.declare("q")
+	s := w.session(4, 100)
+	s.publish(id, 1, 1)
+	s.until("a confirm", func() bool { return len(s.confirmed) == 1 && s.applied == 1 })
+	w.leaderless(s)
+	w.clocks.pass()
+	s.until("the end of its patience", func() bool { return s.adrift == 1 })
+	w.inboxes[4].Remove(100)
+	if r := w.links[4].known(1); len(r.callers) != 0 || !w.standing(4).Refuses {
+		t.Fatal("somebody is left")
+	}
+	w.log.lead(3, 0)
+	w.eventually("an attachment", func() bool {
+		r := w.links[4].known(1)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.ready && !r.breaker.open
+	})
+}
+
+// TestWhatALeaderWasGivenIsNotRefused: it may have taken effect. The next leader says how it went.
+func TestWhatALeaderWasGivenIsNotRefused(t *testing.T) {
+	w := newWorld(t)
+	id := w.declare("q")
+	s := w.session(4, 100)
+	s.publish(id, 1, 2)
+	s.until("confirms", func() bool { return len(s.confirmed) == 2 && s.applied == 1 })
+	w.log.hold(true)
+	s.do(&queue.Get{Queue: id, Consumer: 1, Request: 1, Channel: 1})
+	s.publish(id, 3, 3)
+	w.log.until("both to be proposed", func() bool { return len(w.log.waiting) == 2 })
+	w.leaderless(s)
+	w.log.hold(false)
+	s.do(&queue.Get{Queue: id, Consumer: 2, Request: 2, Channel: 1})
+	w.clocks.pass()
+	if s.answer(2) != queue.Unavailable || len(s.answers[1]) != 0 || s.refused != 0 {
+		t.Errorf("%v, %d refused", s.answers, s.refused)
+	}
+	w.log.lead(3, 0)
+	s.until("the rest", func() bool { return len(s.confirmed) == 3 && len(s.got) == 1 && len(s.answers[1]) == 1 })
+}

@@ -57,12 +57,15 @@ func loseTwo(t *testing.T, c *trio) {
 	for i := range 8 {
 		o.queues = append(o.queues, fmt.Sprint("lost", i))
 	}
-	for _, name := range append([]string{"flood"}, o.queues...) {
+	for _, name := range append([]string{"flood", "dead"}, o.queues...) {
 		if _, err := o.ch.QueueDeclare(name, true, false, false, false, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := o.ch.QueueDeclare("lives", false, false, true, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.ch.QueueDeclare("dying", false, false, true, false, amqp.Table{"x-message-ttl": 0, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}); err != nil {
 		t.Fatal(err)
 	}
 	o.publishAll()
@@ -86,6 +89,7 @@ func loseTwo(t *testing.T, c *trio) {
 	o.refusals()
 	flood.Wait()
 	o.use()
+	o.die()
 	peak := o.node.peak()
 	t.Logf("the node took %d MiB, and %d before %d MiB were sent to it", peak>>20, before>>20, crowd*floodEach>>20)
 	if len(buildFlags) == 0 && peak > before+grows { // the race detector has its own needs
@@ -226,6 +230,19 @@ func (o *outage) refusals() {
 	}
 }
 
+// dying is how many messages become dead letters while their target is lost.
+const dying = 20
+
+// die publishes messages that become dead letters at once.
+func (o *outage) die() {
+	o.t.Helper()
+	for range dying {
+		s := o.publish("dying")
+		within(o.t, clusterPatience, "a message that dies is confirmed", func() bool { ack, _ := s.answered(); return ack })
+		o.sent = o.sent[:len(o.sent)-1]
+	}
+}
+
 // judge takes what the queues hold: what was confirmed, in order, and nothing that was refused.
 func (o *outage) judge() {
 	o.t.Helper()
@@ -255,8 +272,17 @@ func (o *outage) judge() {
 			o.t.Errorf("%s holds %v, and of what was sent %v was confirmed", name, got, want[name])
 		}
 	}
-	if _, err := ch.QueuePurge("flood", false); err != nil {
-		o.t.Error(err)
+	within(o.t, clusterPatience, "the dead letters are where they belong", func() bool {
+		q, err := ch.QueueDeclarePassive("dead", true, false, false, false, nil)
+		if err != nil || q.Messages > dying {
+			o.t.Fatalf("%v, %d dead letters", err, q.Messages)
+		}
+		return q.Messages == dying
+	})
+	for _, name := range []string{"flood", "dead"} {
+		if _, err := ch.QueuePurge(name, false); err != nil {
+			o.t.Error(err)
+		}
 	}
 	if !strings.Contains(o.node.stdout.String(), "the group has no leader: what is new for its queues is refused") {
 		o.t.Error("the log says nothing")
