@@ -41,6 +41,13 @@ func loseANode(t *testing.T, c *trio) {
 			})
 		}
 	})
+	if said, code := c.ctl(0, "-n", "n2", "stop"); code != 0 {
+		t.Errorf("%d: %s", code, said)
+	}
+	if code := c.nodes[1].ends(); code != 0 {
+		t.Errorf("a node that is stopped from another ends with %d", code)
+	}
+	c.nodes[0].kill() // the last of three cannot close everything in order
 }
 
 // in lets a client speak for another test.
