@@ -34,7 +34,7 @@ func TestWhatStandsInTheWayOfBeginningAnew(t *testing.T) {
 		{"nobody else has what is whole", map[uint64]Placement{1: three, 2: lone}, 1, true, false},
 		{"it has not left yet", map[uint64]Placement{1: three, 2: elsewhere}, 1, true, false},
 	} {
-		g := &groups{node: 1, damaged: map[uint64]error{c.damaged: errors.New("unreadable")}, given: map[uint64]bool{}}
+		g := &groups{node: 1, damaged: map[uint64]error{c.damaged: errors.New("unreadable")}, renewal: newRenewal()}
 		g.open.Store(&map[uint64]*group.Group{})
 		if err := g.openOne(2, quiet{}, nil); err != nil {
 			t.Fatal(err)

@@ -33,16 +33,10 @@ type groups struct {
 	env        *forward.Env
 	mu         sync.Mutex // guards what follows, and changes of open
 	forwarders map[uint64]*forward.Forwarder
-	damaged    map[uint64]error   // groups that cannot be opened: their queues refuse, the others' serve
-	asked      map[uint64]*asking // about copies that are damaged
-	met        map[uint64]bool    // the groups whose damage is known
-	stays      error              // what damage cannot be removed from the disk
-	left       bool               // it was told that this node has given up everything
-	givesUp    error              // why this node gives up all its groups; nil: it does not
-	given      map[uint64]bool    // those it has given up
-	next       uint64             // the one that it gives up now; 0: none
-	running    sync.WaitGroup
-	complete   chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
+	damaged    map[uint64]error // groups that cannot be opened: their queues refuse, the others' serve
+	renewal
+	running  sync.WaitGroup
+	complete chan struct{} // closed once all groups serve: before, a target would not be found, or would not answer
 }
 
 // opening is what it takes to open a group.
@@ -96,8 +90,7 @@ func choose(ids []uint64, number uint64, fits func(uint64) bool) (id uint64, ok 
 
 // begin opens all groups that have a member here.
 func (g *groups) begin(o opening) error {
-	g.start, g.damaged, g.asked = o, map[uint64]error{}, map[uint64]*asking{}
-	g.met, g.given = map[uint64]bool{}, map[uint64]bool{}
+	g.start, g.damaged, g.renewal = o, map[uint64]error{}, newRenewal()
 	g.complete = make(chan struct{})
 	defer close(g.complete)
 	for i := range g.transient {

@@ -11,6 +11,21 @@ import (
 	"github.com/warrenmq/warren/store/oplog"
 )
 
+// renewal is what a node does about damage on its disk. owner: Arrange, but for asked
+type renewal struct {
+	asked   map[uint64]*asking // about copies that are given up; guarded by groups.mu
+	met     map[uint64]bool    // the groups whose damage is known
+	stays   error              // what the node cannot be rid of
+	givesUp error              // why it gives up all its groups; nil: it does not
+	given   map[uint64]bool    // those it has given up
+	next    uint64             // the one that it gives up now; 0: none
+	left    bool               // it was told that everything is given up
+}
+
+func newRenewal() renewal {
+	return renewal{asked: map[uint64]*asking{}, met: map[uint64]bool{}, given: map[uint64]bool{}}
+}
+
 // asking is what the leader of a group was asked about this node's copy of it, which is damaged.
 type asking struct {
 	closed bool // the copy is
