@@ -258,7 +258,11 @@ func (g *groupView) complaints(names func(uint64) string, queues int) (list []co
 		}
 	}
 	if len(missing) > 0 {
-		list = append(list, complaint{isWarning, "", of + " is below its strength: " + strings.Join(missing, ", "), "start these nodes, or forget them, so that others take their place"})
+		do := "start these nodes, or forget them, so that others take their place"
+		if m := g.members[g.wanted.Alone]; m != nil && m.state == "down" {
+			do = "start them: nobody else has all of it"
+		}
+		list = append(list, complaint{isWarning, "", of + " is below its strength: " + strings.Join(missing, ", "), do})
 	}
 	if had := len(g.wanted.Members); g.wanted.short(had) {
 		list = append(list, complaint{isWarning, "", fmt.Sprintf("%s is to have %d members, and only %d nodes can have it", of, g.wanted.Reachable, had),

@@ -99,6 +99,12 @@ func TestAGroupThatIsShort(t *testing.T) {
 			t.Errorf("%s: %s, and the doctor says %q", c.what, g.status(), says)
 		}
 	}
+	for alone, want := range map[uint64]string{0: "forget them", 3: "nobody else has all of it"} {
+		g := viewGroup(7, GroupWish{Members: []uint64{3}, Size: 1, Reachable: 1, Alone: alone}, nil, map[uint64]bool{1: true})
+		if list := g.complaints(func(uint64) string { return "c" }, 1); len(list) != 2 || !strings.Contains(list[1].Do, want) {
+			t.Errorf("%+v, want %q", list, want)
+		}
+	}
 	groups := []*groupView{view(GroupWish{Members: []uint64{3}, Alone: 1}), view(GroupWish{Members: []uint64{1, 2, 3}})}
 	for _, c := range []struct {
 		node Node
