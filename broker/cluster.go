@@ -53,7 +53,7 @@ type Cluster struct {
 	// Patience is how long a group may have no leader until what is new for its queues is refused. Default 10 s, at least 3:
 	// an ordinary change of leader takes less than 2.
 	Patience time.Duration
-	// Backlog is how many bytes may wait on this node for one group. Default 128 MiB, at least 1.
+	// Backlog is how many bytes may wait on this node for one group. Default 64 MiB, at least 1.
 	Backlog int
 	// Nodes is what the API is told of the cluster. The broker itself adds how it asks, and who leads.
 	Nodes management.Cluster

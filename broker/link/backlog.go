@@ -7,7 +7,7 @@ import (
 )
 
 // DefaultBacklog is how many octets wait for one group on a node at most, if nobody says.
-const DefaultBacklog = 128 << 20
+const DefaultBacklog = 64 << 20
 
 // pendingCost is what a batch counts for beside its octets: it is what keeps batches of next to nothing from being many.
 const pendingCost = 256

@@ -58,7 +58,7 @@ var nodeSettings = []Setting{
 	{Name: "cluster_tls.lifetime", Kind: Duration, Default: "2160h", Text: "how long a certificate holds that this node signs; nodes renew theirs when two thirds are over"},
 	{Name: "cluster_lease", Kind: Duration, Default: "10s", Text: "how long a node counts as alive when nothing is heard of it"},
 	{Name: "cluster_patience", Kind: Duration, Default: "10s", Text: "how long a group of queues may have no leader until what is new for it is refused; 3s at least"},
-	{Name: "cluster_backlog", Kind: Size, Default: "128MiB", Text: "bytes that may wait on this node for one group of queues; 1MiB at least"},
+	{Name: "cluster_backlog", Kind: Size, Default: "64MiB", Text: "bytes that may wait on this node for one group of queues; 1MiB at least"},
 	{Name: "role", Kind: Choice, Choices: []string{"both", "frontend", "backend"}, Default: "both", Text: "a frontend holds no durable queues, a backend takes no AMQP connections"},
 	{Name: "quorum_queue.initial_cluster_size", Kind: Number, Least: 1, Default: "3", Text: "on how many nodes of a cluster a durable queue of any type lies that does not say; even numbers count as the next odd one, 7 is the most"},
 	{Name: "cluster_formation.target_cluster_size_hint", Kind: Number, Least: 1, Default: "1", Text: "how many nodes there have to be for the health check reached-target-cluster-size"},
