@@ -208,7 +208,9 @@ func (s *session) event(e *group.Event) {
 			s.refused += int(e.Count)
 		}
 		for n := e.Number; n < e.Number+uint64(e.Count); n++ {
-			s.confirmed[n]++
+			if s.confirmed[n]++; s.confirmed[n] > 1 && s.turned[n] != (e.Kind == queue.Refuse) {
+				s.w.t.Errorf("message %d was confirmed and refused", n)
+			}
 			s.turned[n] = e.Kind == queue.Refuse
 		}
 	case queue.Adrift:

@@ -23,8 +23,15 @@ func FuzzApply(f *testing.F) {
 			t.Fatal(err)
 		}
 		w.now += later
-		if w.try(oplog.Batch{From: oplog.Origin{Node: 1, Session: 1, Seq: 2}, Data: data}) != nil {
+		sound := Check(data) == nil
+		if err := w.try(oplog.Batch{From: oplog.Origin{Node: 1, Session: 1, Seq: 2}, Data: data}); err != nil {
+			if sound {
+				t.Fatalf("a batch that was found sound: %v", err)
+			}
 			return
+		}
+		if !sound {
+			t.Fatal("a batch that was applied was not found sound")
 		}
 		w.check()
 		snap := snapshot(t, w.set)
