@@ -121,6 +121,9 @@ func (c *caller) lose() group.Caller {
 func (c *caller) take(events []group.Event) []group.Event {
 	kept := events[:0]
 	for i := range events {
+		if e := &events[i]; saidAgain(e) && !c.awaits(events[i:]) {
+			continue
+		}
 		if c.takes(&events[i]) {
 			kept = append(kept, events[i])
 		}
@@ -129,8 +132,22 @@ func (c *caller) take(events []group.Event) []group.Event {
 	return kept
 }
 
+// saidAgain tells whether an event answers messages of a batch that was applied before.
+func saidAgain(e *group.Event) bool {
+	return (e.Kind == queue.Confirm || e.Kind == queue.Refuse) && e.Redelivered
+}
+
+// awaits tells whether nobody has heard yet that the batch was applied that the first event is about: that it was comes behind
+// its answers. Handed in twice to one leader, a batch is answered twice.
+func (c *caller) awaits(events []group.Event) bool {
+	at := slices.IndexFunc(events, func(e group.Event) bool { return e.Kind == queue.Applied })
+	return at < 0 || slices.ContainsFunc(c.pending, func(p pending) bool { return p.batch.From.Seq == events[at].Number && !p.applied })
+}
+
 func (c *caller) takes(e *group.Event) bool {
 	switch e.Kind {
+	case queue.Confirm, queue.Refuse:
+		e.Redelivered = false
 	case queue.Deliver:
 		return c.delivered(e)
 	case queue.Resumed:

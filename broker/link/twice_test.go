@@ -100,3 +100,36 @@ func TestTheFirstBatchOfASessionThatIsTakenForGone(t *testing.T) {
 		t.Errorf("there are %d messages, there were %d, and two were published", n, there)
 	}
 }
+
+// TestABatchThatOneLeaderIsGivenTwiceIsAnsweredOnce: the way to the leader breaks before the batch is committed, so that it
+// comes again, and both copies are applied. A session that counts the answers of several groups must not count two of one.
+func TestABatchThatOneLeaderIsGivenTwiceIsAnsweredOnce(t *testing.T) {
+	w := newWorld(t)
+	id := w.declare("q")
+	s := w.session(4, 100)
+	s.publish(id, 1, 1)
+	s.until("a confirm", func() bool { return s.confirmed[1] == 1 })
+	w.log.hold(true)
+	s.publish(id, 2, 2)
+	proposed := func(times int) {
+		w.log.until("the batch to be proposed", func() bool {
+			n := 0
+			for i := range w.log.waiting {
+				if from := w.log.waiting[i].From; from.Session == 100 && from.Seq == 2 {
+					n++
+				}
+			}
+			return n == times
+		})
+	}
+	proposed(1)
+	w.network.cut(1, 4)
+	proposed(2)
+	w.log.hold(false)
+	s.until("a confirm", func() bool { return s.confirmed[2] > 0 })
+	s.publish(id, 3, 3)
+	s.until("a confirm", func() bool { return s.confirmed[3] > 0 })
+	if n := w.ready(1, id); n != 3 || s.confirmed[2] != 1 {
+		t.Errorf("there are %d messages of 3; the second was confirmed %d times", n, s.confirmed[2])
+	}
+}

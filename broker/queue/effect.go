@@ -72,7 +72,7 @@ const (
 type Effect struct {
 	Kind        Kind
 	Outcome     Outcome
-	Redelivered bool
+	Redelivered bool // of a Confirm or Refuse: it is said again, for a batch that was applied before
 	NoAck       bool
 	Stream      bool // a delivery from a stream: Ready is the offset of the first message
 	To          SessionKey

@@ -109,16 +109,17 @@ func (s *Set) publishRun(p *publish, number uint64, h *message.Head, r run) uint
 // respond answers for messages unless an unknown queue does, and gives the number of the one after them.
 //
 // A batch that was applied before is answered for again, since its first answer may be lost. Where a queue turns publishes
-// away it is not known how it went: such a message counts as refused, which promises nothing.
+// away it is not known how it went: such a message counts as refused, which promises nothing. What is said again says so, as
+// Redelivered: whoever has heard the first answer must not count another.
 func (s *Set) respond(p *publish, number uint64, count uint32, known, refused bool) uint64 {
 	if !p.confirm {
 		return 0
 	}
 	switch {
 	case refused:
-		s.emit(Effect{Kind: Refuse, To: s.from, Channel: p.channel, Number: number, Count: count})
+		s.emit(Effect{Kind: Refuse, To: s.from, Channel: p.channel, Number: number, Count: count, Redelivered: p.again})
 	case known:
-		s.emit(Effect{Kind: Confirm, To: s.from, Channel: p.channel, Number: number, Count: count})
+		s.emit(Effect{Kind: Confirm, To: s.from, Channel: p.channel, Number: number, Count: count, Redelivered: p.again})
 	}
 	return number + uint64(count)
 }

@@ -35,7 +35,7 @@ func (w *writer) expect(channel uint16, number uint64, answers int) {
 	o.confirms.need[number] = answers
 }
 
-// confirmed notes that messages are in all queues of a group, or went nowhere.
+// confirmed notes that messages are in all queues of a group, or went nowhere. What is settled already is not said again.
 func (w *writer) confirmed(channel uint16, first uint64, count uint32) {
 	o := w.outlet(channel)
 	if o == nil || o.left || o.earlier(&first, &count) {
@@ -46,8 +46,11 @@ func (w *writer) confirmed(channel uint16, first uint64, count uint32) {
 		return
 	}
 	c := &o.confirms
-	last := first + uint64(count) - 1
-	if len(c.need) > 0 {
+	last, ok := c.believable(first, count)
+	if !ok {
+		return
+	}
+	if len(c.need) > 0 || c.anySettled(first, last) {
 		for number := first; number <= last; number++ {
 			if c.answer(number) {
 				c.settle(number, number)
@@ -59,6 +62,15 @@ func (w *writer) confirmed(channel uint16, first uint64, count uint32) {
 		c.fresh = append(c.fresh, span{first, last})
 	}
 	w.touch(o)
+}
+
+// unsettledMost is more messages than can be on their way at once.
+const unsettledMost = 1 << 26
+
+// believable tells whether messages can have been published, and gives the last of them.
+func (c *confirms) believable(first uint64, count uint32) (last uint64, ok bool) {
+	last = first + uint64(count) - 1
+	return last, count > 0 && count < unsettledMost && last < c.lowest+unsettledMost
 }
 
 // earlier cuts off what an earlier channel of the same number published, and tells whether nothing is left.
@@ -99,7 +111,11 @@ func (w *writer) refusedPublish(channel uint16, first uint64, count uint32) {
 		return
 	}
 	c := &o.confirms
-	for number := first; number < first+uint64(count); number++ {
+	last, ok := c.believable(first, count)
+	if !ok {
+		return
+	}
+	for number := first; number <= last; number++ {
 		if c.isSettled(number) {
 			c.answer(number)
 			continue
@@ -128,6 +144,27 @@ func (c *confirms) isSettled(number uint64) bool {
 	}
 	i := (number - c.base) / 64
 	return i < uint64(len(c.settled)) && c.settled[i]&(1<<(number%64)) != 0
+}
+
+// anySettled tells whether some of first..last are.
+func (c *confirms) anySettled(first, last uint64) bool {
+	if first < c.lowest {
+		return true
+	}
+	for number := first; number <= last; number = (number/64 + 1) * 64 {
+		i := (number - c.base) / 64
+		if i >= uint64(len(c.settled)) {
+			return false
+		}
+		bits := ^uint64(0) << (number % 64)
+		if last/64 == number/64 {
+			bits &= ^uint64(0) >> (63 - last%64)
+		}
+		if c.settled[i]&bits != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // settle sets the bits of first..last.

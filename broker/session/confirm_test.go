@@ -132,6 +132,45 @@ func answer(w *writer, random *rand.Rand, open *[]*pending, want map[uint64]bool
 	*open = slices.DeleteFunc(*open, func(p *pending) bool { return p.answers == 0 })
 }
 
+// TestConfirmsComeOnce: what is answered again, whole or in part, the client does not hear again, and neither what nobody can
+// have published.
+func TestConfirmsComeOnce(t *testing.T) {
+	const base = 1 << livesShift
+	w, o := confirmWriter(base)
+	got, lowest := map[uint64]bool{}, uint64(1)
+	for i, s := range []struct {
+		first   uint64
+		count   uint32
+		refused bool
+		settled int // in all
+	}{
+		{1, 200, false, 200},
+		{1, 200, false, 200},
+		{150, 60, false, 209},
+		{205, 3, true, 209},
+		{300, 2, false, 211},
+		{299, 3, false, 212},
+		{298, 4, true, 213},
+		{1 << 40, 1, false, 213},
+		{1, 1<<32 - 1, false, 213},
+		{400, 0, false, 213},
+		{1 << 40, 1, true, 213},
+	} {
+		if s.refused {
+			w.refusedPublish(1, base+s.first, s.count)
+		} else {
+			w.confirmed(1, base+s.first, s.count)
+		}
+		w.flushConfirms(o)
+		if said(t, w, got, &lowest); len(got) != s.settled {
+			t.Fatalf("step %d: %d are settled, not %d", i, len(got), s.settled)
+		}
+	}
+	if len(o.confirms.settled) > 4 {
+		t.Errorf("%d words are kept", len(o.confirms.settled))
+	}
+}
+
 // TestConfirmsJoin: many answers in a row are one ack.
 func TestConfirmsJoin(t *testing.T) {
 	w, o := confirmWriter(0)
