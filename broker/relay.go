@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,9 +83,11 @@ func (b *Broker) relayed(ctx context.Context, asked []byte) (said []byte, ok boo
 	if err != nil {
 		return nil, false
 	}
-	r.Header, r.RequestURI = q.Header, q.Target
+	if r.RequestURI = q.Target; q.Header != nil {
+		r.Header = q.Header
+	}
 	var a answer
 	(*h).ServeHTTP(&a, r)
-	said, err = json.Marshal(relayedAnswer{a.status, a.header, []byte(a.body.String())})
+	said, err = json.Marshal(relayedAnswer{cmp.Or(a.status, http.StatusOK), a.header, []byte(a.body.String())})
 	return said, err == nil
 }
