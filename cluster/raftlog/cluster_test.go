@@ -306,6 +306,8 @@ func (c *cluster) stop(id uint64) {
 func (c *cluster) wait(what string, holds func() bool) {
 	c.t.Helper()
 	deadline := time.After(time.Minute)
+	again := time.NewTicker(10 * time.Millisecond) // what a host says of itself changes without a word
+	defer again.Stop()
 	for {
 		c.mu.Lock()
 		told := c.told
@@ -315,6 +317,7 @@ func (c *cluster) wait(what string, holds func() bool) {
 		}
 		select {
 		case <-told:
+		case <-again.C:
 		case <-deadline:
 			for id, n := range c.nodes {
 				if n.host != nil {
