@@ -61,6 +61,8 @@ type outbox struct {
 	fetching bool              // a fetch has been asked for
 	more     bool              // there is more than was fetched
 	flight   map[uint64]letter // that wait for confirms, by number
+	bytes    int               // of these, that it waits for
+	share    int               // how many bytes it may have under way, as the group said to which something went last
 	stuck    map[uint64]bool   // refused, to be tried again, by number
 	waiting  bool              // a retry is due, or under way
 	tried    uint64            // number of the last letter that was tried again in this round
@@ -72,13 +74,16 @@ type letter struct {
 	answers int  // confirms to come
 	refused bool // by some queue
 	keep    bool // a refusal is no reason to forget it
+	bytes   int  // that count as under way
+	share   int  // the smallest of the groups that it goes to
 }
 
 // span is numbers first..last.
 type span struct{ first, last uint64 }
 
 // fetchMax is how many letters are fetched at once, fetchBytes of how many bytes all but the last; flightMax is how many may
-// be under way for a queue.
+// be under way for a queue. What is above its share of the way to a group waits in the outbox, in order: what is refused comes
+// behind what is not.
 const (
 	fetchMax   = 256
 	fetchBytes = 8 << 20
@@ -108,7 +113,8 @@ func (f *Forwarder) Wake(id queue.ID) {
 func (f *Forwarder) Post(events []group.Event) {
 	f.mu.Lock()
 	for i := range events {
-		if events[i].Kind == queue.Confirm || events[i].Kind == queue.Refuse {
+		switch events[i].Kind {
+		case queue.Confirm, queue.Refuse, queue.Adrift:
 			f.events = append(f.events, events[i])
 		}
 	}
@@ -171,7 +177,7 @@ func (f *Forwarder) outbox(id queue.ID) *outbox {
 		if len(f.queues) >= f.room {
 			f.forgetResting()
 		}
-		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}}
+		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}, share: dispatch.ShareLeast}
 		f.queues[id] = o
 		f.env.Inboxes.AddFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
 	}
@@ -207,13 +213,13 @@ type fetched struct {
 // fetch asks the group for the next letters of a queue, unless enough are under way.
 func (f *Forwarder) fetch(id queue.ID) {
 	o := f.queues[id]
-	if o.fetching || !o.more || len(o.flight)+len(o.stuck) >= flightMax {
+	if o.fetching || !o.more || len(o.flight)+len(o.stuck) >= flightMax || o.bytes > o.share {
 		return
 	}
 	o.fetching, o.more = true, false // what comes meanwhile wakes it again
-	next := o.next
+	next, most := o.next, min(fetchBytes, o.share-o.bytes)
 	err := f.group.Do(func(s *queue.Set) {
-		b := f.collect(s, id, next, func(uint64) bool { return true })
+		b := f.collect(s, id, next, most, func(uint64) bool { return true })
 		f.mu.Lock()
 		f.letters = append(f.letters, b)
 		f.mu.Unlock()
@@ -224,8 +230,9 @@ func (f *Forwarder) fetch(id queue.ID) {
 	}
 }
 
-// collect takes those letters out of the machine that are wanted, with their bytes. It runs on the group's goroutine.
-func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64, wanted func(uint64) bool) batch {
+// collect takes those letters out of the machine that are wanted, with their bytes, all but the last of at most so many. It
+// runs on the group's goroutine.
+func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64, most int, wanted func(uint64) bool) batch {
 	b, size := batch{}, 0
 	b.from, _ = s.Origin(id)
 	b.from.ID = id
@@ -237,7 +244,7 @@ func (f *Forwarder) collect(s *queue.Set, id queue.ID, from uint64, wanted func(
 			if !wanted(d.Number) {
 				continue
 			}
-			if len(b.letters) == fetchMax || size > fetchBytes {
+			if len(b.letters) == fetchMax || size > most {
 				b.more = true
 				return false
 			}
@@ -285,18 +292,27 @@ func (f *Forwarder) send(b *batch) {
 func (f *Forwarder) begin(o *outbox, from *queue.Origin, l *fetched) {
 	sent := f.publish(from, l)
 	if sent.answers > 0 {
+		sent.bytes, o.share = len(l.data), sent.share
+		o.bytes += sent.bytes
 		o.flight[l.Number] = sent
 		return
 	}
 	f.finish(from.ID, o, l.Number, sent)
 }
 
-// answered counts a confirm or a refusal.
+// answered counts a confirm or a refusal. Where a group has had no leader for too long, nobody waits for what is under way.
 func (f *Forwarder) answered(e *group.Event) {
 	id := queue.ID(e.To.Session)
 	o := f.queues[id]
 	if o == nil {
 		return
+	}
+	if e.Kind == queue.Adrift {
+		for number, l := range o.flight {
+			l.bytes = 0
+			o.flight[number] = l
+		}
+		o.bytes = 0
 	}
 	for number := e.Number; number < e.Number+uint64(e.Count); number++ {
 		l, known := o.flight[number]
@@ -307,6 +323,7 @@ func (f *Forwarder) answered(e *group.Event) {
 		l.refused = l.refused || e.Kind == queue.Refuse
 		o.flight[number] = l
 		if l.answers == 0 {
+			o.bytes -= l.bytes
 			delete(o.flight, number)
 			f.finish(id, o, number, l)
 		}

@@ -84,6 +84,9 @@ func (f *Forwarder) propose(route *routing.Route, m *message.Message, from *queu
 			sent.refused = true
 			continue
 		}
+		if share := to.Share(); sent.answers == 0 || share < sent.share {
+			sent.share = share
+		}
 		sent.answers++
 	}
 	return sent

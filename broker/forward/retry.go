@@ -37,7 +37,7 @@ func (f *Forwarder) fetchStuck(id queue.ID) {
 	}
 	from := o.tried + 1
 	err := f.group.Do(func(s *queue.Set) {
-		b := f.collect(s, id, from, func(number uint64) bool { return numbers[number] })
+		b := f.collect(s, id, from, fetchBytes, func(number uint64) bool { return numbers[number] })
 		b.again = numbers
 		f.mu.Lock()
 		f.letters = append(f.letters, b)
