@@ -62,6 +62,7 @@ func (l *Links) handle(from uint64, kind byte, r *reader) error {
 		for _, route := range l.all() {
 			route.lost(from)
 		}
+		l.introduce(from) // what it was told before its broker ran it has not heard
 	case kindEvents:
 		m := r.events()
 		if r.bad {
