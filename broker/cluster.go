@@ -88,15 +88,21 @@ func (b *Broker) nodes() *management.Cluster {
 // questionTime is how long a question of another node is looked at.
 const questionTime = time.Minute
 
-// question answers what another node asks: whether somebody waits for direct replies, a byte and the name; what an operator asks
-// there of this node, a byte and the request; or what its API asks, which is JSON and this node's API answers.
-func (b *Broker) question(asked []byte) (said []byte, ok bool) {
-	if len(asked) > 0 && asked[0] == askWaits {
-		if b.env.Load().Replies.Waits(asked[1:]) {
-			return []byte{1}, true
-		}
-		return []byte{0}, true
+// quick answers whether somebody waits for direct replies, a byte and the name. Were it refused because others ask much, a reply
+// that somebody waits for would not be sent.
+func (b *Broker) quick(asked []byte) (said []byte, ok bool) {
+	if len(asked) == 0 || asked[0] != askWaits {
+		return nil, false
 	}
+	if b.env.Load().Replies.Waits(asked[1:]) {
+		return []byte{1}, true
+	}
+	return []byte{0}, true
+}
+
+// question answers what else another node asks: what an operator asks there of this node, a byte and the request; or what its
+// API asks, which is JSON and this node's API answers.
+func (b *Broker) question(asked []byte) (said []byte, ok bool) {
 	ctx, cancel := context.WithTimeout(b.running, questionTime)
 	defer cancel()
 	if len(asked) > 0 && asked[0] == askRelay {
@@ -209,7 +215,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Node: b.config.Node, First: first, Peers: c.Peers, Inboxes: inboxes, Local: b.groups.at, Members: b.groups.membersOf,
 		Leader: leader, Replied: b.replied, Answer: b.answer, Ended: b.sessionEnded,
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
-		Aside: c.Aside, Question: b.question, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
+		Aside: c.Aside, Question: b.question, Quick: b.quick, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
 		Tallies: b.registry.Tallies, Told: b.registry.Told, Patience: c.Patience, Backlog: c.Backlog, Describe: b.describe,
 		Owner: ownerOf, Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})

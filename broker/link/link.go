@@ -58,6 +58,9 @@ type Env struct {
 	// Question answers what another node asks of this one; ok is false if it cannot. It runs on a goroutine of its own, and
 	// may take its time.
 	Question func(question []byte) (said []byte, ok bool)
+	// Quick answers at once what takes no time, however much is looked at; ok is false if it is no such question. It must not
+	// block. Nil: none is.
+	Quick func(question []byte) (said []byte, ok bool)
 	// Alarmed takes which alarms are raised on another node, Alarms gives those of this one.
 	Alarmed func(node uint64, alarms byte)
 	Alarms  func() byte

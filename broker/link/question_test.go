@@ -10,7 +10,9 @@ import (
 
 // TestQuestionsToANode are answered by that node, refused if it cannot, and over when the connection is.
 func TestQuestionsToANode(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(env *Env) {
+		env.Quick = func(question []byte) ([]byte, bool) { return []byte("at once"), string(question) == "quick" }
+	})
 	begun := make(chan struct{}, questionsMax+1)
 	end := make(chan struct{})
 	w.answer = func(question []byte) ([]byte, bool) {
@@ -47,6 +49,9 @@ func TestQuestionsToANode(t *testing.T) {
 	}
 	if said, err := w.links[3].AskNode(ctx, 2, []byte("hello")); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("a node that has enough to answer says %q, %v", said, err)
+	}
+	if said, err := w.links[3].AskNode(ctx, 2, []byte("quick")); string(said) != "at once" || err != nil {
+		t.Errorf("a node that has enough to answer says %q, %v, to what takes no time", said, err)
 	}
 	w.network.cut(1, 2)
 	for range questionsMax {
