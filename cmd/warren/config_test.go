@@ -68,6 +68,10 @@ default_permissions.configure = ^$
 channel_max = 11
 hartbeat = 5
 log.console.formatter = json
+management.tcp.ip = 127.0.0.1
+management.tcp.port = 0
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = 0
 `)
 	write(t, dir, "conf.d/10-more.conf", "channel_max = 12\n")
 	p := launch(t, dir, "--config", file, "--ready-file", "ready")
