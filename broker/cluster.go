@@ -347,7 +347,11 @@ func (g *groups) leave(id uint64) error {
 	delete(all, id)
 	g.open.Store(&all)
 	g.mu.Unlock()
-	return opened.Close()
+	err := opened.Close()
+	if g.links != nil && g.links.Leading(id) { // it does not say so any more
+		g.links.Leads(opened, false)
+	}
+	return err
 }
 
 // replied takes a direct reply from another node.

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/link"
 	"github.com/warrenmq/warren/store/oplog"
 )
 
@@ -47,5 +50,30 @@ func TestWhatStandsInTheWayOfBeginningAnew(t *testing.T) {
 		if spared != c.spared || (g.givesUp != nil) != c.begins {
 			t.Errorf("%s: it is spared: %v, it gives up its groups: %v", c.what, spared, g.givesUp)
 		}
+	}
+}
+
+// Close implements oplog.Log: as that of a cluster, it does not say that the group is led no more.
+func (quiet) Close() error { return nil }
+
+// TestAGroupThatIsClosedIsNotLed here, though it was when it was closed: else this node would ask itself for ever.
+func TestAGroupThatIsClosedIsNotLed(t *testing.T) {
+	g := &groups{node: 1, damaged: map[uint64]error{}, renewal: newRenewal()}
+	g.open.Store(&map[uint64]*group.Group{})
+	g.start.inboxes = group.NewInboxes(1)
+	ended := false
+	g.links = link.New(link.Env{
+		Node: 1, Inboxes: g.start.inboxes, Local: g.at, Nodes: func() []uint64 { return nil }, Logger: zerolog.Nop(),
+		Leads: func(_ *group.Group, leading bool) { ended = !leading },
+	})
+	if err := g.openOne(7, quiet{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.links.Leads(g.at(7), true) // as the group says when it begins to lead
+	if !g.links.Leading(7) {
+		t.Fatal("it is not led to begin with")
+	}
+	if err := g.leave(7); err != nil || g.links.Leading(7) || !ended {
+		t.Errorf("%v; still led here: %v; what is done where it is led has ended: %v", err, g.links.Leading(7), ended)
 	}
 }
