@@ -62,6 +62,9 @@ func (b *Broker) Relay(w http.ResponseWriter, r *http.Request, node string) erro
 		if err := json.Unmarshal(said, &a); err != nil {
 			return fmt.Errorf("the answer cannot be read: %w", err)
 		}
+		if a.Status < 200 || a.Status > 599 {
+			return fmt.Errorf("the answer has the status %d", a.Status)
+		}
 		for key, values := range a.Header {
 			w.Header()[key] = values
 		}

@@ -14,14 +14,14 @@ type living struct {
 	mu       sync.Mutex
 	broker   *broker.Broker // nil: nobody is to be told
 	view     *membership.View
-	answers  map[uint64]bool
+	answers  map[uint64]int    // how many lanes there are to a node: one to an old address may end after one to the new has begun
 	lives    map[uint64]uint64 // the life of each, as the broker knows it
 	self     uint64
 	announce func(*broker.Broker, map[uint64]uint64)
 }
 
 func newLiving(self uint64) *living {
-	return &living{self: self, answers: map[uint64]bool{}, announce: (*broker.Broker).Alive}
+	return &living{self: self, answers: map[uint64]int{}, announce: (*broker.Broker).Alive}
 }
 
 // serve begins to tell a broker, or ends it.
@@ -34,12 +34,12 @@ func (l *living) seen(v *membership.View) {
 	l.change(true, func() { l.view = v })
 }
 
-// reached is told whether a node answers.
+// reached is told that a lane to a node has opened, or has closed.
 func (l *living) reached(node uint64, answers bool) {
 	l.change(false, func() {
 		if answers {
-			l.answers[node] = true
-		} else {
+			l.answers[node]++
+		} else if l.answers[node]--; l.answers[node] <= 0 {
 			delete(l.answers, node)
 		}
 	})
@@ -58,7 +58,7 @@ func (l *living) change(always bool, what func()) {
 	for id := range l.view.Nodes {
 		if life, shown := l.view.Lives[id]; shown {
 			l.lives[id] = life
-		} else if life, lived := before[id]; lived && l.answers[id] && id != l.self {
+		} else if life, lived := before[id]; lived && l.answers[id] > 0 && id != l.self {
 			l.lives[id] = life
 		}
 	}

@@ -27,6 +27,7 @@ func TestANodeThatAnswersLives(t *testing.T) {
 	}{
 		{"all are shown", func(l *living) { l.seen(view(all, 1, 2, 3)) }, all},
 		{"two answer", func(l *living) { l.reached(2, true); l.reached(3, true) }, all},
+		{"one has another address", func(l *living) { l.reached(2, true); l.reached(2, false) }, all},
 		{"leases are lost", func(l *living) { l.seen(view(only1, 1, 2, 3)) }, all},
 		{"one is not heard any more", func(l *living) { l.reached(3, false) }, map[uint64]uint64{1: 10, 2: 20}},
 		{"to answer again is not enough", func(l *living) { l.reached(3, true) }, map[uint64]uint64{1: 10, 2: 20}},
