@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -43,10 +45,17 @@ func TestWhatStandsInTheWayOfBeginningAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		spared := false
-		g.giveUp(&Cluster{
+		var said bytes.Buffer
+		g.start.logger = zerolog.New(&said)
+		cluster := &Cluster{
 			Stuck: func() error { return errors.New("it stays") }, Anew: func(error) { t.Errorf("%s: it begins anew before all is given up", c.what) },
 			Spare: func() { spared = true },
-		}, newLayout(c.groups))
+		}
+		g.giveUp(cluster, newLayout(c.groups))
+		g.giveUp(cluster, newLayout(c.groups))
+		if times := strings.Count(said.String(), "cannot be rid of its damage"); (times == 1) == (c.spared || c.begins) || times > 1 {
+			t.Errorf("%s: why it does not begin anew is said %d times", c.what, times)
+		}
 		if spared != c.spared || (g.givesUp != nil) != c.begins {
 			t.Errorf("%s: it is spared: %v, it gives up its groups: %v", c.what, spared, g.givesUp)
 		}

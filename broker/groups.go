@@ -56,8 +56,7 @@ const transientBase = 1 << 63
 func (g *groups) transientID(i int) uint64 { return transientBase | g.node<<16 | uint64(i) }
 
 // place spreads queues evenly over the groups of the size they are to have, and leaves out groups that are damaged, and those
-// that wait for nodes. Those that
-// are to be led where they were declared go to groups that are led here, if there are any.
+// that wait for nodes. Those that are to be led where they were declared go to groups that are led here, if there are any.
 func (g *groups) place(c *topology.Catalog, q *topology.Queue) uint64 {
 	number := q.ID >> 1 // ids are odd
 	if !q.Lasting() {

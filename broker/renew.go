@@ -19,6 +19,7 @@ type renewal struct {
 	givesUp error              // why it gives up all its groups; nil: it does not
 	given   map[uint64]bool    // those it has given up
 	next    uint64             // the one that it gives up now; 0: none
+	said    bool               // the log says what keeps it from that
 	left    bool               // it was told that everything is given up
 }
 
@@ -137,7 +138,11 @@ func (g *groups) needed(c *Cluster, l *layout) (needed bool) {
 			continue
 		}
 		if members > 1 || damage[id] != nil {
-			g.start.logger.Debug().Uint64("group", id).Msg("this node cannot begin anew: the group has too few other members")
+			if !g.said {
+				g.said = true
+				g.start.logger.Error().Err(g.stays).Uint64("group", id).
+					Msg("this node cannot be rid of its damage as long as the group has too few other members: add nodes, or delete the queues in it")
+			}
 			return true
 		}
 		moving = true

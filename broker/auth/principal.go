@@ -12,7 +12,7 @@ type Principal struct {
 }
 
 // System is the broker itself, which may do everything.
-var System = everything{}
+var System = topology.Unlimited("rmq-internal")
 
 // Name is the user's name.
 func (p Principal) Name() string { return p.user }
@@ -65,17 +65,4 @@ func (p Principal) HasTag(c *topology.Catalog, tags ...string) bool {
 	}
 	u := c.User(p.user)
 	return u != nil && u.HasTag(tags...)
-}
-
-// everything is an actor without limits.
-type everything struct{}
-
-func (everything) Name() string { return "rmq-internal" }
-
-func (everything) Authorize(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
-func (everything) AuthorizeTopic(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
 }

@@ -17,18 +17,6 @@ import (
 	"github.com/warrenmq/warren/store/oplog"
 )
 
-type anybody struct{}
-
-func (anybody) Name() string { return "anybody" }
-
-func (anybody) Authorize(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
-func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
 // narrow is the way to a group that takes so much at once and refuses what is more.
 type narrow struct {
 	share   int
@@ -84,9 +72,9 @@ func outboxOf(t *testing.T, to dispatch.Groups) (f *Forwarder, id queue.ID) {
 	_, err = editor.PutVHost(ctx, "/", nil, nil)
 	must(t, err)
 	arguments := protocol.Table{{Key: "x-max-length", Value: int32(0)}, {Key: "x-dead-letter-exchange", Value: ""}, {Key: "x-dead-letter-routing-key", Value: "target"}}
-	from, err := editor.DeclareQueue(ctx, topology.QueueDeclaration{VHost: "/", Name: "source", Arguments: arguments.Raw()}, anybody{}, nil)
+	from, err := editor.DeclareQueue(ctx, topology.QueueDeclaration{VHost: "/", Name: "source", Arguments: arguments.Raw()}, topology.Unlimited("anybody"), nil)
 	must(t, err)
-	_, err = editor.DeclareQueue(ctx, topology.QueueDeclaration{VHost: "/", Name: "target"}, anybody{}, nil)
+	_, err = editor.DeclareQueue(ctx, topology.QueueDeclaration{VHost: "/", Name: "target"}, topology.Unlimited("anybody"), nil)
 	must(t, err)
 	inboxes := group.NewInboxes(1)
 	source, err := group.Open(1, oplog.DirectHost{Clock: func() int64 { return 1000 }}, []uint64{1}, inboxes, group.Hooks{

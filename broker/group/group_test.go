@@ -20,19 +20,6 @@ import (
 	"github.com/warrenmq/warren/store/oplog"
 )
 
-// anybody may do everything.
-type anybody struct{}
-
-func (anybody) Name() string { return "anybody" }
-
-func (anybody) Authorize(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
-func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
 // host is logs in memory that a test can make lead or not.
 type host struct {
 	oplog.DirectHost
@@ -214,7 +201,7 @@ func (w *world) declare(name string, arguments ...protocol.Field) *topology.Queu
 
 func (w *world) declareAs(d topology.QueueDeclaration) *topology.Queue {
 	w.t.Helper()
-	q, err := w.editor.DeclareQueue(context.Background(), d, anybody{}, nil)
+	q, err := w.editor.DeclareQueue(context.Background(), d, topology.Unlimited("anybody"), nil)
 	w.must(err)
 	return q
 }

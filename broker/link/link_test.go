@@ -18,7 +18,6 @@ import (
 	"github.com/warrenmq/warren/broker/message"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/topology"
-	"github.com/warrenmq/warren/protocol"
 	"github.com/warrenmq/warren/store/meta"
 	"github.com/warrenmq/warren/store/oplog"
 )
@@ -47,18 +46,6 @@ type world struct {
 	owner   uint64 // the node that the group lives and dies with
 	clocks  clocks
 	logged  journal
-}
-
-type anybody struct{}
-
-func (anybody) Name() string { return "anybody" }
-
-func (anybody) Authorize(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
-func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
 }
 
 func newWorld(t *testing.T, change ...func(*Env)) *world {
@@ -145,7 +132,7 @@ func (w *world) must(err error) {
 
 func (w *world) declare(name string) queue.ID {
 	w.t.Helper()
-	q, err := w.editor.DeclareQueue(context.Background(), topology.QueueDeclaration{VHost: "/", Name: name}, anybody{}, nil)
+	q, err := w.editor.DeclareQueue(context.Background(), topology.QueueDeclaration{VHost: "/", Name: name}, topology.Unlimited("anybody"), nil)
 	w.must(err)
 	return queue.ID(q.ID)
 }

@@ -12,19 +12,6 @@ import (
 	"github.com/warrenmq/warren/store/meta"
 )
 
-// anybody may do everything.
-type anybody struct{}
-
-func (anybody) Name() string { return "anybody" }
-
-func (anybody) Authorize(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
-func (anybody) AuthorizeTopic(*topology.Catalog, string, topology.Operation, string, string) *protocol.Error {
-	return nil
-}
-
 // groupsInTest is over how many groups the queues are spread.
 const groupsInTest = 3
 
@@ -59,7 +46,7 @@ func (w *world) must(err error) {
 func (w *world) queue(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
-		_, err := w.editor.DeclareQueue(context.Background(), topology.QueueDeclaration{VHost: "/", Name: name}, anybody{}, nil)
+		_, err := w.editor.DeclareQueue(context.Background(), topology.QueueDeclaration{VHost: "/", Name: name}, topology.Unlimited("anybody"), nil)
 		w.must(err)
 	}
 }
@@ -71,7 +58,7 @@ func (w *world) exchange(name, kind, alternate string) {
 	if alternate != "" {
 		d.Arguments = protocol.Table{{Key: "alternate-exchange", Value: alternate}}.Raw()
 	}
-	w.must(w.editor.DeclareExchange(context.Background(), d, anybody{}, nil))
+	w.must(w.editor.DeclareExchange(context.Background(), d, topology.Unlimited("anybody"), nil))
 }
 
 // bind binds a queue, or an exchange if toExchange is set.
@@ -80,7 +67,7 @@ func (w *world) bind(source, destination, key string, toExchange bool, arguments
 	w.must(w.editor.Bind(context.Background(), topology.BindingWish{
 		VHost: "/", Source: source, Destination: destination, Key: key, ToExchange: toExchange,
 		Arguments: protocol.Table(arguments).Raw(),
-	}, anybody{}, nil))
+	}, topology.Unlimited("anybody"), nil))
 }
 
 func (w *world) vhost() *topology.VHost { return w.editor.Catalog().VHost("/") }

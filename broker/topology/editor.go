@@ -23,6 +23,20 @@ type Actor interface {
 	AuthorizeTopic(c *Catalog, vhost string, o Operation, exchange, routingKey string) *protocol.Error
 }
 
+// Unlimited is an Actor without limits, by its name.
+type Unlimited string
+
+// Name implements Actor.
+func (u Unlimited) Name() string { return string(u) }
+
+// Authorize implements Actor.
+func (Unlimited) Authorize(*Catalog, string, Operation, string, string) *protocol.Error { return nil }
+
+// AuthorizeTopic implements Actor.
+func (Unlimited) AuthorizeTopic(*Catalog, string, Operation, string, string) *protocol.Error {
+	return nil
+}
+
 // Options are what an Editor needs to know of its node.
 type Options struct {
 	Node uint64
