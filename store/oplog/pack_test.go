@@ -97,6 +97,19 @@ func TestStragglerPinsNothing(t *testing.T) {
 	})
 }
 
+// TestFullSegmentThatNobodyNeedsIsDropped: however the entries come, by ones or by many, one may be the last of its segment.
+func TestFullSegmentThatNobodyNeedsIsDropped(t *testing.T) {
+	s := openShelf(t, still)
+	for i := range 4 * segmentEntries {
+		s.propose(keep(filled(i, 4)), letGo(i))
+		segments := 0
+		s.wait(func(r *retained) { segments = len(r.segments) })
+		if segments > 1 {
+			t.Fatalf("%d segments are kept, and nothing lives", segments)
+		}
+	}
+}
+
 // TestScatteredStragglersKeepNoPlacesOfOthers: one small message stays in every 256 entries.
 func TestScatteredStragglersKeepNoPlacesOfOthers(t *testing.T) {
 	s := openShelf(t, still)

@@ -153,7 +153,7 @@ func (r *retained) drop(index uint64) {
 	r.held -= k.size()
 	*k = kept{}
 	s.alive--
-	if r.next <= (s.number+1)*segmentEntries {
+	if r.next < (s.number+1)*segmentEntries {
 		return // more are to come into it
 	}
 	switch {
