@@ -202,12 +202,14 @@ func (w *writer) purge(ch *channel, q *topology.Queue, noWait bool) {
 	w.propose(q.Group, &queue.Purge{Queue: queue.ID(q.ID), Request: request})
 }
 
-// deleteQueue removes a queue: its machine first, which knows whether the conditions hold, then its metadata.
+// deleteQueue removes a queue: its machine first, which knows whether the conditions hold, then its metadata. If its group has
+// no leader, and there are no conditions, the metadata goes alone: whoever leads the group next removes what it has of the queue.
 func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDelete) {
 	o := w.open(ch)
 	if o == nil {
 		return
 	}
+	conditions := q.Type != "stream" // which knows none
 	request := w.request(func(e group.Event) {
 		switch e.Outcome {
 		case queue.NotEmpty:
@@ -217,22 +219,28 @@ func (w *writer) deleteQueue(ch *channel, q *topology.Queue, m *protocol.QueueDe
 			w.resume(o.number)
 			w.refuseMethod(o, protocol.PreconditionFailed("queue '%s' in vhost '%s' in use", q.Name, q.VHost), m.ID())
 		case queue.Unavailable:
-			w.resume(o.number)
-			w.refuseMethod(o, w.unavailable(q.Name), m.ID())
+			if conditions && (m.IfUnused || m.IfEmpty) {
+				w.resume(o.number)
+				w.refuseMethod(o, w.unavailable(q.Name), m.ID())
+				return
+			}
+			w.logger.Warn().Str("queue", q.Name).Str("vhost", q.VHost).Uint64("group", q.Group).Msg("a queue is deleted whose group has no leader: what is in it is not counted")
+			w.forgetQueue(o, q, m, 0, false)
 		default:
-			w.forgetQueue(o, q, m, uint32(e.Ready))
+			w.forgetQueue(o, q, m, uint32(e.Ready), true)
 		}
 	})
-	conditions := q.Type != "stream" // which knows none
 	w.propose(q.Group, &queue.Delete{
 		Queue: queue.ID(q.ID), Request: request, IfUnused: conditions && m.IfUnused, IfEmpty: conditions && m.IfEmpty,
 	})
 }
 
-// forgetQueue removes the metadata of a queue whose machine is gone, and answers.
-func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDelete, ready uint32) {
-	delete(w.exclusive, q.ID)
-	w.audit("queue.delete", q.Name, uint64(ready))
+// forgetQueue removes the metadata of a queue, and answers. gone says that its machine is; if not, it could not be asked.
+func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDelete, ready uint32, gone bool) {
+	if gone {
+		delete(w.exclusive, q.ID)
+		w.audit("queue.delete", q.Name, uint64(ready))
+	}
 	s := newSlot(o.number)
 	if !m.NoWait {
 		w.promise(s)
@@ -243,9 +251,15 @@ func (w *writer) forgetQueue(o *outlet, q *topology.Queue, m *protocol.QueueDele
 			w.box.order(func(w *writer) { w.keep(s, answer) })
 		})
 		w.box.order(func(w *writer) {
-			if err != nil {
+			switch {
+			case err != nil && !gone:
+				w.keep(s, nil)
+				w.refuseMethod(o, w.unavailable(q.Name), m.ID())
+			case err != nil:
 				w.keep(s, nil)
 				w.refuseMethod(o, asRefusal(err), m.ID())
+			case !gone:
+				w.audit("queue.delete", q.Name, 0)
 			}
 			w.resume(o.number)
 		})
