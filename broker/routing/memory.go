@@ -26,11 +26,8 @@ func (w *walk) hold(x *topology.Exchange) bool {
 		if _, delayed := Delay(w.m.Headers); !delayed {
 			return false
 		}
-	case matching.Deduplicates:
-		if Key(w.m.Headers) == nil {
-			return false
-		}
-		w.route.Unroutable = w.route.Unroutable && x.Unbound()
+	case matching.Deduplicates: // what has no key passes too: it must not overtake what has one
+		w.route.Unroutable = w.route.Unroutable && x.Unbound() && x.Alternate == ""
 	case matching.Remembers:
 		if value, ok := w.m.Headers.Lookup(headerNoStore); ok {
 			if noStore, _ := value.Bool(); noStore {

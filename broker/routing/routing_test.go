@@ -237,6 +237,27 @@ func TestAlternateExchangeMayComeFromAPolicy(t *testing.T) {
 	w.want(w.route("x", nil, "k"))
 }
 
+// TestWhatHasNoKeyDoesNotOvertake: through an exchange that lets a key pass once everything takes the same way, in order. What
+// the alternate exchange may get is not returned.
+func TestWhatHasNoKeyDoesNotOvertake(t *testing.T) {
+	w := newWorld(t)
+	w.queue("q")
+	w.must(w.editor.DeclareExchange(context.Background(), topology.ExchangeDeclaration{
+		VHost: "/", Name: "once", Type: "x-message-deduplication",
+		Arguments: protocol.Table{{Key: "x-cache-size", Value: int32(1)}, {Key: "alternate-exchange", Value: "else"}}.Raw(),
+	}, topology.Unlimited("anybody"), nil))
+	memory := w.vhost().Exchange("once").Memory.ID
+	for _, headers := range []protocol.Table{nil, {{Key: "x-deduplication-header", Value: "a"}}} {
+		r := w.route("once", headers, "k")
+		if len(r.Groups) != 1 || len(r.Groups[0].Queues) != 1 || uint64(r.Groups[0].Queues[0]) != memory || r.Kept || r.Unroutable {
+			t.Errorf("with the headers %v: %+v", headers, r)
+		}
+	}
+	w.bind("once", "q", "", false)
+	x := w.vhost().Exchange("once")
+	w.want(Find(w.vhost(), x, &Message{Released: "once"}), "q")
+}
+
 func TestOnlyWhatTheKeyDecidesIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.queue("q", "h")
