@@ -1,6 +1,7 @@
 package etcdmeta
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -10,8 +11,7 @@ import (
 	"github.com/warrenmq/warren/store/meta"
 )
 
-// Commit implements meta.Store. What etcd does not take in one transaction goes in several, in the order of the operations,
-// each under the guards that the ones before have not made void.
+// Commit implements meta.Store. What etcd does not take in one transaction goes in several, see divide.
 func (s *Store) Commit(ctx context.Context, t meta.Txn, durable func(error)) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
@@ -22,21 +22,19 @@ func (s *Store) Commit(ctx context.Context, t meta.Txn, durable func(error)) (in
 	return revision, err
 }
 
-func (s *Store) commit(ctx context.Context, t meta.Txn) (int64, error) {
+func (s *Store) commit(ctx context.Context, t meta.Txn) (revision int64, err error) {
 	ops, err := s.operations(ctx, t.Ops)
 	if err != nil {
 		return 0, err
 	}
-	guards := t.Guards
-	for {
-		n := min(len(ops), s.MaxOps)
-		revision, err := s.transact(ctx, guards, ops[:n])
-		if err != nil || n == len(ops) {
-			return revision, err
+	began := int64(0)
+	for _, p := range s.divide(t.Guards, ops) {
+		if revision, err = s.transact(ctx, p.guards, p.since(began)); err != nil {
+			return 0, err
 		}
-		guards = untouched(guards, ops[:n], s.Prefix)
-		ops = ops[n:]
+		began = cmp.Or(began, revision)
 	}
+	return revision, nil
 }
 
 // operations are the last ones for each key, in etcd's form.
@@ -64,21 +62,6 @@ func (s *Store) operations(ctx context.Context, ops []meta.Op) ([]clientv3.Op, e
 	return list, nil
 }
 
-// untouched are the guards of keys that were not written.
-func untouched(guards []meta.Guard, written []clientv3.Op, prefix string) []meta.Guard {
-	touched := map[string]bool{}
-	for i := range written {
-		touched[string(written[i].KeyBytes())] = true
-	}
-	var rest []meta.Guard
-	for _, g := range guards {
-		if !touched[prefix+g.Key] {
-			rest = append(rest, g)
-		}
-	}
-	return rest
-}
-
 // transact does one etcd transaction and waits until the mirror shows it, or what stood in its way.
 func (s *Store) transact(ctx context.Context, guards []meta.Guard, ops []clientv3.Op) (int64, error) {
 	compared, otherwise := make([]clientv3.Cmp, len(guards)), make([]clientv3.Op, len(guards))
@@ -100,11 +83,7 @@ func (s *Store) transact(ctx context.Context, guards []meta.Guard, ops []clientv
 	case changed(response.Responses):
 		err = s.mirror.wait(ctx, revision)
 	default: // what was to be removed was gone, and no event will say so
-		gone := map[string]int64{}
-		for i := range ops {
-			gone[strings.TrimPrefix(string(ops[i].KeyBytes()), s.Prefix)] = 0
-		}
-		err = s.mirror.shows(ctx, revision, gone)
+		err = s.mirror.shows(ctx, revision, s.left(ops, response.Responses))
 		revision = min(revision, s.mirror.seen())
 	}
 	if err != nil {
@@ -128,9 +107,29 @@ func found(guards []meta.Guard, responses []*etcdserverpb.ResponseOp) map[string
 // changed tells whether a transaction has written anything.
 func changed(responses []*etcdserverpb.ResponseOp) bool {
 	for _, r := range responses {
-		if r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0 {
+		if r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0 || changed(r.GetResponseTxn().GetResponses()) {
 			return true
 		}
 	}
 	return false
+}
+
+// left are the revisions of what was to be removed and was not there, or was made anew meanwhile.
+func (s *Store) left(ops []clientv3.Op, responses []*etcdserverpb.ResponseOp) map[string]int64 {
+	list := map[string]int64{}
+	for i := range ops {
+		op := &ops[i]
+		if op.IsTxn() {
+			_, then, _ := op.Txn()
+			op = &then[0]
+		}
+		name := strings.TrimPrefix(string(op.KeyBytes()), s.Prefix)
+		list[name] = 0
+		for _, r := range responses[i].GetResponseTxn().GetResponses() {
+			for _, kv := range r.GetResponseRange().GetKvs() {
+				list[name] = kv.ModRevision
+			}
+		}
+	}
+	return list
 }

@@ -31,7 +31,9 @@ type EmbedOptions struct {
 	// Joining: the cluster exists already and expects this member.
 	Joining bool
 	TLS     *EmbedTLS // nil: in the clear
-	Logger  zerolog.Logger
+	// MaxOps is how many operations the member takes in one transaction. Default EmbeddedMaxOps.
+	MaxOps uint
+	Logger zerolog.Logger
 }
 
 // advertised is where others reach the member.

@@ -253,19 +253,6 @@ func TestAConflictWhileWatchesBegin(t *testing.T) {
 	stores.Wait()
 }
 
-func TestMoreThanOneTransactionTakes(t *testing.T) {
-	s := newServer(t)
-	a := s.open(Options{MaxOps: 10})
-	var ops []meta.Op
-	for i := range 95 {
-		ops = append(ops, put(fmt.Sprintf("k%02d", i), "v"))
-	}
-	a.commit(meta.Txn{Ops: ops, Guards: []meta.Guard{{Key: "k00"}, {Key: "k94"}, {Key: "other"}}})
-	if n := len(a.all()); n != 95 {
-		t.Errorf("%d pairs", n)
-	}
-}
-
 func TestEphemeralPairsGoWithTheirNode(t *testing.T) {
 	s := newServer(t)
 	a, b := s.open(Options{}), s.open(Options{})

@@ -3,6 +3,7 @@
 package etcdmeta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (e *Embedded) decides() bool {
 func (o *EmbedOptions) config() (*embed.Config, error) {
 	c := embed.NewConfig()
 	c.Name, c.Dir = o.Name, o.Dir
-	c.MaxTxnOps, c.MaxRequestBytes = EmbeddedMaxOps, 64<<20
+	c.MaxTxnOps, c.MaxRequestBytes = cmp.Or(o.MaxOps, EmbeddedMaxOps), 64<<20
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "100000"
 	c.QuotaBackendBytes = 8 << 30
 	client, err := urls(o.ClientURL)
