@@ -111,10 +111,15 @@ func (b *builder) put(kv parsedKV) error {
 	case sectionVHost:
 		return b.putVHost(kv)
 	}
-	v := b.vhost(kv.names[0])
-	if v == nil || len(kv.names) < 2 {
-		return nil // its vhost is gone
+	if len(kv.names) < 2 {
+		return nil
 	}
+	v := b.vhost(kv.names[0])
+	if v == nil || b.ofNobody(kv) {
+		b.leave(kv.Key, kv.Revision)
+		return nil
+	}
+	b.cleared(kv.Key)
 	switch kv.section {
 	case sectionPermission:
 		return b.putPermission(v, kv)
@@ -130,6 +135,11 @@ func (b *builder) put(kv parsedKV) error {
 		return b.putQueue(v, kv)
 	}
 	return b.putBinding(v, kv)
+}
+
+// ofNobody tells whether a pair is a permission of a user that is gone.
+func (b *builder) ofNobody(kv parsedKV) bool {
+	return (kv.section == sectionPermission || kv.section == sectionTopic) && b.next.User(kv.names[1]) == nil
 }
 
 func (b *builder) putVHost(kv parsedKV) error {
@@ -176,7 +186,7 @@ func (b *builder) putExchange(v *VHost, kv parsedKV) error {
 	x.kind, x.routing, x.Index, x.Table = kind, kind.Routing(x.Arguments), index, x.Arguments.Decode()
 	x.target = &matching.Target{Name: x.Name, Exchange: true}
 	x.applyPolicy(v)
-	b.forgetMemory(v.Exchange(x.Name))
+	b.removeExchange(v, x.Name)
 	if x.Behind != nil {
 		b.remember(x)
 	}
@@ -190,8 +200,12 @@ func (b *builder) putQueue(v *VHost, kv parsedKV) error {
 		return err
 	}
 	before := v.Queue(q.Name)
-	if before != nil && before.ID == q.ID {
+	switch {
+	case before == nil:
+	case before.ID == q.ID:
 		q.incoming = before.incoming
+	default:
+		b.leaveEdges(v, before.incoming)
 	}
 	q.Table = q.Arguments.Decode()
 	q.Target = &matching.Target{Name: q.Name, Queue: q.ID, Group: q.Group, Local: q.Owner.Node == 0 || q.Owner.Node == b.node}
@@ -214,12 +228,14 @@ func (b *builder) remove(kv parsedKV) {
 		return
 	case sectionUser:
 		b.next.users = b.next.users.Delete(name)
+		b.leaveUser(name)
 		b.change.Users = append(b.change.Users, name)
 		return
 	case sectionVHost:
 		b.removeVHost(name)
 		return
 	}
+	b.cleared(kv.Key)
 	v := b.vhost(name)
 	if v == nil || len(kv.names) < 2 {
 		return
@@ -235,8 +251,7 @@ func (b *builder) remove(kv parsedKV) {
 	case sectionPolicy, sectionOperator:
 		b.removePolicy(v, kv)
 	case sectionExchange:
-		b.forgetMemory(v.Exchange(name))
-		v.exchanges = v.exchanges.Delete(name)
+		b.removeExchange(v, name)
 	case sectionQueue:
 		b.removeQueue(v, name)
 	case sectionBinding:
@@ -244,8 +259,17 @@ func (b *builder) remove(kv parsedKV) {
 	}
 }
 
+func (b *builder) removeExchange(v *VHost, name string) {
+	if x := v.Exchange(name); x != nil {
+		b.leaveEdges(v, x.outgoing, x.incoming)
+		b.forgetMemory(x)
+		v.exchanges = v.exchanges.Delete(name)
+	}
+}
+
 func (b *builder) removeQueue(v *VHost, name string) {
 	if q := v.Queue(name); q != nil {
+		b.leaveEdges(v, q.incoming)
 		v.queues = v.queues.Delete(name)
 		b.next.byID = b.next.byID.Delete(q.ID)
 		b.change.Queues = append(b.change.Queues, QueueChange{Before: q})
@@ -264,6 +288,7 @@ func (b *builder) removeVHost(name string) {
 		return true
 	})
 	v.Exchanges(func(x *Exchange) bool { b.forgetMemory(x); return true })
+	b.leaveVHost(v)
 	b.vhosts[name] = nil
 	b.change.VHosts = append(b.change.VHosts, name)
 }

@@ -41,7 +41,8 @@ func (b *builder) putBinding(v *VHost, kv parsedKV) error {
 	source := v.Exchange(e.Source)
 	target := v.target(e)
 	if source == nil || target == nil {
-		return nil // one end is gone
+		b.leave(kv.Key, kv.Revision)
+		return nil
 	}
 	if _, exists := source.outgoing.Get(e.key); exists {
 		return nil
@@ -89,10 +90,13 @@ func (b *builder) attach(v *VHost, source *Exchange, e *Edge) {
 }
 
 func (b *builder) removeBinding(v *VHost, kv parsedKV) {
-	e := edge(kv)
-	if e == nil {
-		return
+	if e := edge(kv); e != nil {
+		b.detach(v, e)
 	}
+}
+
+// detach takes an edge out of the copies of both its ends.
+func (b *builder) detach(v *VHost, e *Edge) {
 	if source := v.Exchange(e.Source); source != nil {
 		if have, ok := source.outgoing.Get(e.key); ok {
 			from := *source

@@ -28,6 +28,7 @@ type Catalog struct {
 	users    *immutable.SortedMap[string, *User]
 	globals  *immutable.SortedMap[string, *Parameter]
 	byID     *immutable.Map[uint64, *Queue]
+	remnants *immutable.SortedMap[string, int64] // keys of what is left of what is gone, see remnants.go, and their revisions
 
 	consumerTimeoutMs int64         // of quorum queues that say nothing
 	shared            *queue.Config // of the queue that was configured last
@@ -72,8 +73,8 @@ type Exchange struct {
 	Memory    *Queue // the hidden queue behind it, if its type has a memory
 	kind      matching.Kind
 	routing   matching.Kind // whose bindings it has: kind, or what an x-delayed-message exchange says
-	outgoing  *immutable.SortedMap[string, *Edge]
-	incoming  *immutable.SortedMap[string, *Edge]
+	outgoing  edges
+	incoming  edges
 	target    *matching.Target
 }
 
@@ -106,7 +107,7 @@ type Queue struct {
 	Config   *queue.Config // arguments and policies merged; queues that are configured alike share it
 	Target   *matching.Target
 	hidden   bool // behind an exchange
-	incoming *immutable.SortedMap[string, *Edge]
+	incoming edges
 }
 
 // QueueRecord is what is stored of a queue.
@@ -178,6 +179,9 @@ type Parameter struct {
 	Value                  []byte
 }
 
+// edges are bindings, by their keys in the metadata store.
+type edges = *immutable.SortedMap[string, *Edge]
+
 var noEdges = immutable.NewSortedMap[string, *Edge](nil)
 
 // NewCatalog is the empty catalog.
@@ -188,6 +192,7 @@ func NewCatalog() *Catalog {
 		users:             immutable.NewSortedMap[string, *User](nil),
 		globals:           immutable.NewSortedMap[string, *Parameter](nil),
 		byID:              immutable.NewMap[uint64, *Queue](nil),
+		remnants:          immutable.NewSortedMap[string, int64](nil),
 	}
 }
 

@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -156,26 +155,23 @@ func (e *Editor) edit(ctx context.Context, durable func(error), plan func(*Catal
 			return nil
 		}
 		ticket := e.commits.begin()
-		_, err = e.store.Commit(ctx, txn, func(err error) {
+		again, err := e.commit(ctx, c, txn, func(err error) {
 			if durable != nil {
 				durable(err)
 			}
 			e.commits.end(ticket, err)
 		})
-		if err != nil {
+		if err != nil || again {
 			e.commits.end(ticket, nil) // nothing was changed
 		}
 		switch {
-		case err == nil:
+		case err != nil:
+			return unavailable(err)
+		case !again:
 			if e.Changed != nil {
 				e.Changed(by(ctx), c, func() []Deed { return deeds(c, txn.Ops) })
 			}
 			return e.failure()
-		case !errors.Is(err, meta.ErrConflict):
-			return unavailable(err)
-		}
-		if err := e.waitBeyond(ctx, c.Revision); err != nil {
-			return unavailable(err)
 		}
 	}
 }

@@ -240,6 +240,9 @@ func TestBrokenMetadataIsRefusedAtTheStart(t *testing.T) {
 		if key != "vhost/%2F" {
 			pairs = append(pairs, meta.KV{Key: "vhost/%2F", Value: []byte("{}"), Revision: 1})
 		}
+		if key != "user/u" {
+			pairs = append(pairs, meta.KV{Key: "user/u", Value: []byte("{}"), Revision: 1})
+		}
 		_, err := Open(ctx, meta.NewMemory(pairs, 2), Options{})
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s %s: %v", key, value, err)

@@ -88,26 +88,6 @@ func (e *Editor) DeleteVHost(ctx context.Context, name string, durable func(erro
 func (v *VHost) removal() meta.Txn {
 	k := key(sectionVHost, v.Name)
 	txn := meta.Txn{Guards: []meta.Guard{{Key: k, Revision: v.Revision}}, Ops: []meta.Op{drop(k)}}
-	remove := func(section string, names ...string) bool {
-		txn.Ops = append(txn.Ops, drop(key(section, append([]string{v.Name}, names...)...)))
-		return true
-	}
-	v.Permissions(func(p *Permission) bool { return remove(sectionPermission, p.User) })
-	v.TopicPermissions(func(p *TopicPermission) bool { return remove(sectionTopic, p.User, p.Exchange) })
-	v.Parameters(func(p *Parameter) bool { return remove(sectionParameter, p.Component, p.Name) })
-	for _, p := range v.policies {
-		remove(sectionPolicy, p.Name)
-	}
-	for _, p := range v.operators {
-		remove(sectionOperator, p.Name)
-	}
-	v.Queues(func(q *Queue) bool { return remove(sectionQueue, q.Name) })
-	v.Exchanges(func(x *Exchange) bool {
-		x.Outgoing(func(e *Edge) bool {
-			txn.Ops = append(txn.Ops, drop(e.key))
-			return true
-		})
-		return remove(sectionExchange, x.Name)
-	})
+	v.pairs(func(key string, _ int64) { txn.Ops = append(txn.Ops, drop(key)) })
 	return txn
 }
