@@ -24,6 +24,10 @@ type Cluster struct {
 	Groups map[uint64]Placement
 	// Left tells whether a group's own log says that this node is no longer a member.
 	Left func(group uint64) bool
+	// Era gives which era of a group is open here, and Advance makes what is stored of a group that is closed part of one: see
+	// raftlog.Host.Advance.
+	Era     func(group uint64) uint64
+	Advance func(group, era uint64, keep bool, first []uint64) (advanced bool, err error)
 	// Drop removes what is stored of a group that was left and closed.
 	Drop func(group uint64) error
 	// Release asks a group that is led here to do without a member whose copy is damaged; see raftlog.Host.Release.
@@ -64,6 +68,8 @@ type Placement struct {
 	Members []uint64 // the nodes that are to hold it
 	First   []uint64 // those it began with
 	Size    int      // how many members it is to have, as soon as there are as many nodes; 0: as many as is usual
+	Era     uint64   // how often it has begun anew because most of its members were lost
+	Kept    uint64   // the node with whose copy it did so; 0: it began with nothing, or never did
 }
 
 // nodes is the cluster as the API sees it.
@@ -311,6 +317,7 @@ func (b *Broker) Arrange(groups map[uint64]Placement) error {
 	layout := newLayout(groups)
 	g.arranged(layout)
 	for _, id := range layout.ids {
+		b.advance(id, layout)
 		if !layout.holds(id, g.node) {
 			continue
 		}

@@ -110,7 +110,11 @@ func (g *groups) begin(o opening) error {
 
 // openOne opens a group. One that is damaged is noted.
 func (g *groups) openOne(id uint64, host oplog.Host, members []uint64) error {
-	opened, err := group.Open(id, host, members, g.start.inboxes, g.start.hooks, g.start.logger)
+	var opened *group.Group
+	_, err := g.enter(id)
+	if err == nil {
+		opened, err = group.Open(id, host, members, g.start.inboxes, g.start.hooks, g.start.logger)
+	}
 	if errors.Is(err, oplog.ErrDamaged) {
 		g.start.logger.Error().Err(err).Msg("the queues of this group refuse, the others serve; warren store export writes what can be read")
 		g.mu.Lock()

@@ -37,6 +37,8 @@ type Cluster struct {
 	Drain func(ctx context.Context, on bool) error
 	// Transfer makes another member the leader of a group, for good.
 	Transfer func(ctx context.Context, group, to uint64) error
+	// Renew lets a group begin anew without those that are lost: with what the survivor has, or, if that is 0, with nothing.
+	Renew func(ctx context.Context, group, survivor uint64, lost []uint64) error
 	// Rebalance gives the groups that are led here to those that should lead them, and tells how many.
 	Rebalance func() int
 }
@@ -232,7 +234,12 @@ func (s *Server) names() func(node uint64) string {
 	for _, n := range s.Nodes.Nodes() {
 		names[n.ID] = n.Name
 	}
-	return func(node uint64) string { return names[node] }
+	return func(node uint64) string {
+		if name, known := names[node]; known || node == 0 {
+			return name
+		}
+		return fmt.Sprint("node ", node) // it was forgotten
+	}
 }
 
 // named gives the node of a name.

@@ -237,7 +237,10 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) (keys []K) {
 func (g *groupView) complaints(names func(uint64) string, queues int) (list []complaint) {
 	of := fmt.Sprintf("group %d (%d queues)", g.id, queues)
 	refused := strings.Join(g.named(names, g.refused), ", ")
+	hopeless, lost := g.hopeless(of, refused, names)
 	switch {
+	case lost:
+		list = append(list, hopeless)
 	case g.leader == 0 && refused != "":
 		list = append(list, complaint{isError, "", of + " has no leader: what is new for its queues is refused on " + refused, "start the nodes that hold it: " + strings.Join(g.named(names, g.wanted.Members), ", ")})
 	case g.leader == 0:

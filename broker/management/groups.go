@@ -13,11 +13,13 @@ import (
 // GroupMember is how a group stands, as its member on one node sees it.
 type GroupMember struct {
 	Group     uint64   `json:"group"`
+	Era       uint64   `json:"era"`    // how often it has begun anew
 	Leader    uint64   `json:"leader"` // 0: not known
 	Term      uint64   `json:"term"`
 	Voters    []uint64 `json:"voters"`
 	Learners  []uint64 `json:"learners"`
 	Last      uint64   `json:"last"`      // index of the newest entry
+	LastTerm  uint64   `json:"last_term"` // and its term
 	Committed uint64   `json:"committed"` // and of the newest that is
 	Applied   uint64   `json:"applied"`
 	Written   uint64   `json:"written"` // index of the newest entry on the disk
@@ -72,6 +74,7 @@ type groupView struct {
 	wanted  GroupWish
 	members map[uint64]*memberView // that are to hold it, or do
 	refused []uint64               // the nodes that refuse what is new for it
+	mute    []uint64               // members that live and do not answer at all
 }
 
 // memberView is a member of a group.
@@ -113,9 +116,19 @@ func (s *Server) groupViews(ctx context.Context) []*groupView {
 				g.refused = append(g.refused, node)
 			}
 		}
+		g.miss(said, alive)
 		list = append(list, g)
 	}
 	return list
+}
+
+// miss notes the members that live and do not answer at all.
+func (g *groupView) miss(said map[uint64][]GroupMember, alive map[uint64]bool) {
+	for node := range g.members {
+		if _, answers := said[node]; alive[node] && !answers {
+			g.mute = append(g.mute, node)
+		}
+	}
 }
 
 // viewGroup makes one picture of what nodes say of a group. Who leads in the newest term knows best.
@@ -127,7 +140,7 @@ func viewGroup(id uint64, wanted GroupWish, said map[uint64][]GroupMember, alive
 	best := GroupMember{}
 	for node, groups := range said {
 		for _, m := range groups {
-			if m.Group != id {
+			if m.Group != id || m.Era != wanted.Era { // what is of an era before says nothing
 				continue
 			}
 			g.members[node] = &memberView{GroupMember: m, answers: true, state: "follower"}

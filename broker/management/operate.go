@@ -32,6 +32,8 @@ func clusterRoutes() []route {
 		{"GET", "/warren/groups", monitor, (*request).listGroups, "The groups of queues: who leads, and how far the members are"},
 		{"GET", "/warren/doctor", monitor, (*request).examine, "What is wrong with the cluster, and what to do"},
 		{"POST", "/warren/groups/{group}/leader/{node}", administrator, (*request).moveLeader, "Make a member the leader of a group"},
+		{"POST", "/warren/groups/{group}/recover", administrator, (*request).recoverGroup, "Let a group that has lost most of its members for good go on with what is left, with force=true"},
+		{"POST", "/warren/groups/{group}/give-up", administrator, (*request).giveUpGroup, "Let a group of which nothing is left begin anew with nothing, with force=true"},
 		{"POST", "/warren/nodes/{node}/drain", administrator, (*request).drainNode, "Let a node lead nothing, and have no clients"},
 		{"POST", "/warren/nodes/{node}/revive", administrator, (*request).reviveNode, "Let a node that was drained be as others"},
 		{"DELETE", "/warren/nodes/{node}", administrator, (*request).forgetNode, "Take a node that does not run out of the cluster"},

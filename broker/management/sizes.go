@@ -8,6 +8,7 @@ type GroupWish struct {
 	Size      int      // how many are to, as soon as there are as many nodes
 	Reachable int      // how many are to, with the nodes there are
 	Alone     uint64   // the node that is the only one to hold it, or the only one that certainly has all of it; 0: there are others
+	Era, Kept uint64   // how often it has begun anew, and with what which node had the last time; 0: with nothing
 }
 
 // short tells whether so many members are fewer than there are to be.

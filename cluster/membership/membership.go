@@ -45,6 +45,10 @@ type Group struct {
 	Prefer uint64 `json:"prefer,omitempty"`
 	// From is the node that was its only member, as long as the members may not have everything yet; 0: they have.
 	From uint64 `json:"from,omitempty"`
+	// Era is how often the group has begun anew because most of its members were lost, and Kept the node with whose copy it did
+	// so the last time; 0: it began with nothing, with the nodes in First.
+	Era  uint64 `json:"era,omitempty"`
+	Kept uint64 `json:"kept,omitempty"`
 }
 
 // View is the cluster at one moment. It is not changed.
@@ -238,7 +242,7 @@ func (r *Registry) Join(ctx context.Context, n Node) (Node, error) {
 				}
 			}
 			if groups := v.Alone(old.ID); len(groups) > 0 {
-				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory", groups[0], n.Name)
+				return n, fmt.Errorf("group %d is nowhere but on the node that was called %s before, in another data directory: give this one another name; if that directory is lost for good, give_up_group helps", groups[0], n.Name)
 			}
 			t.Guards = append(t.Guards, meta.Guard{Key: knownPrefix + old.UUID, Revision: v.revisions[knownPrefix+old.UUID]})
 			t.Ops = append(t.Ops, meta.Op{Key: knownPrefix + old.UUID, Delete: true}, meta.Op{Key: drainedPrefix + strconv.FormatUint(old.ID, 10), Delete: true})
@@ -326,6 +330,15 @@ func (r *Registry) Control(ctx context.Context, id uint64) error {
 // Place writes groups, each guarded by what v knows of it. The error is meta.ErrConflict if v is too old.
 func (r *Registry) Place(ctx context.Context, v *View, groups map[uint64]Group) error {
 	var t meta.Txn
+	if err := place(&t, v, groups); err != nil {
+		return err
+	}
+	_, err := r.store.Commit(ctx, t, nil)
+	return err
+}
+
+// place adds groups to a transaction.
+func place(t *meta.Txn, v *View, groups map[uint64]Group) error {
 	for _, id := range slices.Sorted(maps.Keys(groups)) {
 		key := groupPrefix + strconv.FormatUint(id, 10)
 		value, err := json.Marshal(groups[id])
@@ -335,6 +348,5 @@ func (r *Registry) Place(ctx context.Context, v *View, groups map[uint64]Group) 
 		t.Guards = append(t.Guards, meta.Guard{Key: key, Revision: v.revisions[key]})
 		t.Ops = append(t.Ops, meta.Op{Key: key, Value: value})
 	}
-	_, err := r.store.Commit(ctx, t, nil)
-	return err
+	return nil
 }

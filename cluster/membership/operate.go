@@ -63,6 +63,36 @@ func (r *Registry) Prefer(ctx context.Context, group, node uint64) error {
 	return r.Place(ctx, v, map[uint64]Group{group: g})
 }
 
+// Renew begins another era of a group: with what a node has of it, or, if survivor is 0, with nothing, on the nodes in first.
+// None of those that count as lost may live.
+func (r *Registry) Renew(ctx context.Context, v *View, group, survivor uint64, first, lost []uint64) error {
+	g, ok := v.Groups[group]
+	if !ok {
+		return fmt.Errorf("there is no group %d", group)
+	}
+	if survivor != 0 {
+		first = []uint64{survivor}
+	}
+	g.Members, g.First, g.Prefer, g.From, g.Kept = slices.Clone(first), slices.Clone(first), 0, 0, survivor
+	g.Era++
+	t := meta.Txn{}
+	for _, id := range lost {
+		key := alivePrefix + strconv.FormatUint(id, 10)
+		if v.Alive[id] {
+			return fmt.Errorf("node %s lives", v.Nodes[id].Name)
+		}
+		t.Guards = append(t.Guards, meta.Guard{Key: key})
+	}
+	if err := place(&t, v, map[uint64]Group{group: g}); err != nil {
+		return err
+	}
+	_, err := r.store.Commit(ctx, t, nil)
+	if errors.Is(err, meta.ErrConflict) {
+		return fmt.Errorf("group %d, or one of its members, has just changed: look again", group)
+	}
+	return err
+}
+
 // Want notes that groups of a size are wanted. Whoever decides makes some; they stay.
 func (r *Registry) Want(ctx context.Context, size int) error {
 	if r.View().Sizes[size] {

@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -32,6 +33,41 @@ func TestForget(t *testing.T) {
 	must(t, r.Forget(ctx, 3))
 	if v := r.View(); len(v.Nodes) != 2 || v.Drained[3] {
 		t.Errorf("after c was forgotten: %+v", v)
+	}
+}
+
+// TestAGroupBeginsAnew with what one node has, or with nothing; nobody is lost who lives, or has just begun to.
+func TestAGroupBeginsAnew(t *testing.T) {
+	r := open(t, meta.NewMemory(nil, 0))
+	ctx := context.Background()
+	var nodes []Node
+	for _, name := range []string{"a", "b", "c"} {
+		n, err := r.Join(ctx, Node{UUID: name, Name: name})
+		must(t, err)
+		nodes = append(nodes, n)
+	}
+	must(t, r.Live(ctx, nodes[0]))
+	must(t, r.Place(ctx, r.View(), map[uint64]Group{1: {Members: []uint64{1, 2, 3}, First: []uint64{1, 2, 3}, Size: 3, Prefer: 2, From: 2}}))
+	if err := r.Renew(ctx, r.View(), 9, 1, nil, nil); err == nil {
+		t.Error("a group that is not there begins anew")
+	}
+	old := r.View()
+	must(t, r.Live(ctx, nodes[1]))
+	for _, v := range []*View{old, r.View()} {
+		if err := r.Renew(ctx, v, 1, 1, nil, []uint64{2, 3}); err == nil {
+			t.Error("a node that lives is taken for lost")
+		}
+	}
+	must(t, r.Renew(ctx, r.View(), 1, 1, nil, []uint64{3}))
+	if g := r.View().Groups[1]; fmt.Sprintf("%+v", g) != "{Members:[1] First:[1] Size:3 Prefer:0 From:0 Era:1 Kept:1}" {
+		t.Errorf("%+v", g)
+	}
+	must(t, r.Renew(ctx, r.View(), 1, 0, []uint64{2, 1}, []uint64{3}))
+	if g := r.View().Groups[1]; fmt.Sprintf("%+v", g) != "{Members:[2 1] First:[2 1] Size:3 Prefer:0 From:0 Era:2 Kept:0}" {
+		t.Errorf("%+v", g)
+	}
+	if err := r.Renew(ctx, old, 1, 1, nil, []uint64{3}); err == nil {
+		t.Error("the group has changed since")
 	}
 }
 

@@ -58,6 +58,19 @@ func Assign(v *membership.View, w Wishes) map[uint64]membership.Group {
 	return a.changed
 }
 
+// Anew gives the nodes on which a group can begin anew of which nothing is left: as many of those that live as it is to have
+// members, an odd number.
+func Anew(v *membership.View, w Wishes, group uint64) []uint64 {
+	a := newAssignment(v, Round(cmp.Or(w.Size, DefaultSize)))
+	g := v.Groups[group]
+	size := a.sizeOf(&g)
+	for _, node := range g.Members {
+		a.take(node, size, -1)
+	}
+	members := a.fill(nil, size, size)
+	return members[:max(Reachable(size, len(members)), 0)]
+}
+
 // assignment is a decision in the making.
 type assignment struct {
 	view    *membership.View

@@ -356,3 +356,25 @@ func TestTwoOfThreeStay(t *testing.T) {
 		}
 	}
 }
+
+// TestWhereAGroupBeginsAnew: on nodes that live and are not drained, as many as its size, or fewer.
+func TestWhereAGroupBeginsAnew(t *testing.T) {
+	v := nodes("a", "a", "b", "c", "d")
+	v.Groups[1] = membership.Group{Members: []uint64{1, 2, 3}, Size: 3}
+	v.Groups[2] = membership.Group{Members: []uint64{4}, Size: 1}
+	v.Drained = map[uint64]bool{5: true}
+	v.Alive[3] = false
+	for group, want := range map[uint64]string{1: "[1 4 2]", 2: "[4]"} {
+		if got := fmt.Sprint(Anew(v, Wishes{}, group)); got != want {
+			t.Errorf("group %d on %s, want %s", group, got, want)
+		}
+	}
+	v.Alive[4] = false
+	if got := Anew(v, Wishes{}, 1); len(got) != 1 {
+		t.Errorf("with two nodes: on %v", got)
+	}
+	v.Alive = nil
+	if got := Anew(v, Wishes{}, 1); len(got) != 0 {
+		t.Errorf("without nodes: on %v", got)
+	}
+}

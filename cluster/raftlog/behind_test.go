@@ -82,7 +82,7 @@ func TestWhatComesLateDoesNotCountAgain(t *testing.T) {
 	hand := func(m *raftpb.Message, commit uint64) {
 		m.Commit = proto.Uint64(commit)
 		o := outbox{}
-		o.add(theGroup, m)
+		o.add(address(theGroup), m)
 		a.host.Receive(1, o[3])
 	}
 	for _, m := range late {

@@ -277,14 +277,22 @@ func (c *cluster) start(id uint64) {
 	o.Node, o.Store, o.Clock, o.Fatal, o.Logger = id, n.store, n.clock.Load, func(err error) { c.t.Error(err) }, zerolog.Nop()
 	o.Network = end{c.wire, id}
 	n.host = NewHost(o)
+	c.open(id)
+	c.wire.mu.Lock()
+	c.wire.hosts[id] = n.host
+	c.wire.mu.Unlock()
+}
+
+// open opens the group on a node.
+func (c *cluster) open(id uint64) {
+	c.t.Helper()
+	n := c.nodes[id]
+	var err error
 	n.machine = &copier{changed: c.changed, opened: make(chan struct{})}
 	n.log, err = n.host.Open(1, n.begins, n.machine)
 	c.must(err)
 	n.machine.log = n.log
 	close(n.machine.opened)
-	c.wire.mu.Lock()
-	c.wire.hosts[id] = n.host
-	c.wire.mu.Unlock()
 }
 
 // stop ends a node as a crash does, as far as others can tell.

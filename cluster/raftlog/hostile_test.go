@@ -24,7 +24,7 @@ func TestAStateIsNoMessage(t *testing.T) {
 	must(t, p.run(3))
 	conf := &raftpb.ConfState{Voters: all}
 	o := outbox{}
-	o.add(theGroup, &raftpb.Message{
+	o.add(address(theGroup), &raftpb.Message{
 		Type: raftpb.MsgSnap.Enum(), From: proto.Uint64(1), To: proto.Uint64(2), Term: proto.Uint64(9),
 		Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{ConfState: conf, Index: proto.Uint64(100), Term: proto.Uint64(9)}},
 	})

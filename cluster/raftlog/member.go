@@ -27,6 +27,7 @@ type member struct {
 	host    *Host
 	worker  *worker
 	group   uint64
+	era     uint64 // of the group, as it is stored here
 	logger  zerolog.Logger
 	entries *entries.Store
 	log     *raftLog
@@ -70,6 +71,9 @@ func openMember(h *Host, w *worker, group uint64, members []uint64, machine oplo
 	s.PartBytes = h.PartBytes
 	var err error
 	if m.log, err = openLog(s, members); err != nil {
+		return nil, err
+	}
+	if m.era, err = s.Era(); err != nil {
 		return nil, err
 	}
 	m.entries = m.log.entries

@@ -29,18 +29,18 @@ const (
 	campaignMost  = 100 * time.Millisecond
 )
 
-// outbox is what a round has to send to other nodes, by node: of each message the group 8 bytes, the length 4 bytes, and
-// the message.
+// outbox is what a round has to send to other nodes, by node: of each message its address 8 bytes, the length 4 bytes, and the
+// message.
 type outbox map[uint64][]byte
 
-func (o outbox) add(group uint64, message *raftpb.Message) {
+func (o outbox) add(of address, message *raftpb.Message) {
 	to := message.GetTo()
-	data := binary.LittleEndian.AppendUint64(o[to], group)
+	data := binary.LittleEndian.AppendUint64(o[to], uint64(of))
 	at := len(data)
 	data = append(data, 0, 0, 0, 0)
 	data, err := proto.MarshalOptions{}.MarshalAppend(data, message)
 	if err != nil {
-		bug("group %d: a message cannot be written: %v", group, err)
+		bug("group %d: a message cannot be written: %v", of.group(), err)
 	}
 	binary.LittleEndian.PutUint32(data[at:], uint32(len(data)-at-4))
 	o[to] = data
@@ -50,7 +50,8 @@ func (o outbox) add(group uint64, message *raftpb.Message) {
 func (h *Host) Receive(from uint64, data []byte) {
 	var steps []step
 	for len(data) >= 12 {
-		group, n := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint32(data[8:])
+		at, n := address(binary.LittleEndian.Uint64(data)), binary.LittleEndian.Uint32(data[8:])
+		group := at.group()
 		data = data[12:]
 		if uint64(n) > uint64(len(data)) {
 			h.Logger.Error().Uint64("from", from).Msg("a message between nodes is cut off")
@@ -69,7 +70,7 @@ func (h *Host) Receive(from uint64, data []byte) {
 		h.mu.Lock()
 		m := h.open[group]
 		h.mu.Unlock()
-		if m != nil {
+		if m != nil && m.address() == at {
 			steps = append(steps, step{member: m, messages: []*raftpb.Message{message}})
 		}
 	}

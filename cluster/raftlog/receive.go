@@ -74,7 +74,7 @@ func (h *Host) readStreamHead(from uint64, r io.Reader) (*member, *raftpb.Messag
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, nil, fmt.Errorf("a stream from node %d: %w", from, err)
 	}
-	group, n := binary.LittleEndian.Uint64(head[:]), binary.LittleEndian.Uint32(head[8:])
+	at, n := address(binary.LittleEndian.Uint64(head[:])), binary.LittleEndian.Uint32(head[8:])
 	if n > streamMessageMax {
 		return nil, nil, fmt.Errorf("a stream from node %d: a message of %d bytes", from, n)
 	}
@@ -90,7 +90,10 @@ func (h *Host) readStreamHead(from uint64, r io.Reader) (*member, *raftpb.Messag
 	if err != nil {
 		return nil, nil, fmt.Errorf("a stream from node %d: %w", from, err)
 	}
-	m, err := h.member(group)
+	m, err := h.member(at.group())
+	if err == nil && m.address() != at {
+		err = fmt.Errorf("a stream from node %d: group %d is in era %d here, and was sent in era %d", from, m.group, m.era, at.era())
+	}
 	return m, message, err
 }
 

@@ -17,11 +17,13 @@ type Peer struct {
 // Status is how a group stands, seen from here. Who leads and who is a member is as of now; the rest is at most a second old.
 type Status struct {
 	Group     uint64
+	Era       uint64 // how often the group has begun anew, see Host.Advance
 	Leader    uint64 // 0: not known
 	Term      uint64
 	Voters    []uint64
 	Learners  []uint64
 	Last      uint64        // index of the newest entry
+	LastTerm  uint64        // and its term
 	Committed uint64        // and of the newest that is
 	Silent    time.Duration // since when nothing was heard of the leader, if that is another node
 	Peers     []Peer        // by the leader alone
@@ -48,7 +50,7 @@ func (m *member) look() {
 	m.changed = false
 	b := m.raft.BasicStatus()
 	s := &Status{
-		Group: m.group, Leader: b.Lead, Term: b.GetTerm(), Voters: m.log.conf.Voters, Learners: m.log.conf.Learners, Last: m.log.last,
+		Group: m.group, Era: m.era, LastTerm: m.log.lastTerm, Leader: b.Lead, Term: b.GetTerm(), Voters: m.log.conf.Voters, Learners: m.log.conf.Learners, Last: m.log.last,
 		Committed: b.GetCommit(),
 	}
 	if m.dismissed {

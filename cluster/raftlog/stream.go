@@ -12,7 +12,7 @@ import (
 	"github.com/warrenmq/warren/store/entries"
 )
 
-// A member that lacks what its leader's log no longer has is sent a state and what lives, as one stream: first the group, 8
+// A member that lacks what its leader's log no longer has is sent a state and what lives, as one stream: first its address, 8
 // bytes, and raft's own message with its length, 4 bytes, in front; then what entries.View.Send writes. To each node one
 // stream is under way at a time; the others wait.
 
@@ -96,7 +96,7 @@ func (h *Host) streamOne(m *member, message *raftpb.Message) error {
 		if err != nil {
 			return err
 		}
-		head := binary.LittleEndian.AppendUint64(nil, m.group)
+		head := binary.LittleEndian.AppendUint64(nil, uint64(m.address()))
 		head = binary.LittleEndian.AppendUint32(head, uint32(len(data)))
 		if _, err := w.Write(append(head, data...)); err != nil {
 			return err

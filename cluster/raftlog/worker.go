@@ -96,7 +96,7 @@ func (r *round) send(m *member, message *raftpb.Message) {
 	if r.out == nil {
 		r.out = outbox{}
 	}
-	r.out.add(m.group, message)
+	r.out.add(m.address(), message)
 }
 
 // tray is what came into the inbox until somebody looked.

@@ -42,6 +42,25 @@ func (s *Store) Beginning() (how Beginning, ok bool, err error) {
 	return how, true, nil
 }
 
+// SetEra adds which era of the group this node's part of it is of to a batch.
+func (s *Store) SetEra(b *pebble.Batch, era uint64) {
+	if err := b.Set(keys.Era(s.group), binary.LittleEndian.AppendUint64(nil, era), nil); err != nil {
+		bug("group %d: %v", s.group, err)
+	}
+}
+
+// Era reads how often the group had begun anew, without members that were lost, when this node's part of it began; 0: never.
+func (s *Store) Era() (uint64, error) {
+	value, ok, err := s.store.Get(keys.Era(s.group))
+	if err != nil || !ok {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, fmt.Errorf("%w: the era of group %d", ErrDamaged, s.group)
+	}
+	return binary.LittleEndian.Uint64(value), nil
+}
+
 // Current gives the entries in the space that counts: the one the newest snapshot names, or, where that cannot be read, the
 // oldest that has something.
 func (s *Store) Current() *Store {
@@ -120,10 +139,14 @@ func (s *Store) ClearOthers() error {
 	return nil
 }
 
-// DropTo adds the removal of everything of the group to a batch, but for the term it knows and the vote it gave: these are
-// promises to others, and hold should the node ever be a member again. It never begins the group anew: others have it.
+// DropTo adds the removal of everything of the group to a batch, but for its era, the term it knows and the vote it gave: these
+// are promises to others, and hold should the node ever be a member again. It never begins the group anew: others have it.
 func (s *Store) DropTo(b *pebble.Batch) error {
 	hard, ok, err := s.HardState()
+	if err != nil {
+		return err
+	}
+	era, err := s.Era()
 	if err != nil {
 		return err
 	}
@@ -131,6 +154,9 @@ func (s *Store) DropTo(b *pebble.Batch) error {
 	s.clearTo(b, lower, upper)
 	if ok {
 		s.SetHardState(b, HardState{Term: hard.Term, Vote: hard.Vote})
+	}
+	if era > 0 {
+		s.SetEra(b, era)
 	}
 	s.SetBeginning(b, Beginning{})
 	return nil

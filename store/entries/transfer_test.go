@@ -136,7 +136,7 @@ func TestATornStreamLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestADroppedGroupKeepsItsPromises: the term and the vote, and nothing else.
+// TestADroppedGroupKeepsItsPromises: the era, the term and the vote, and nothing else.
 func TestADroppedGroupKeepsItsPromises(t *testing.T) {
 	s, other := open(t)
 	sent, _ := onTheWay(t, s)
@@ -146,6 +146,7 @@ func TestADroppedGroupKeepsItsPromises(t *testing.T) {
 	s.write(func(b *pebble.Batch) {
 		s.SetHardState(b, HardState{Term: 5, Vote: 2, Commit: 9})
 		s.SetBeginning(b, Beginning{Voters: []uint64{1, 2, 1 << 40}})
+		s.SetEra(b, 3)
 	})
 	if how, ok, err := s.Beginning(); !ok || err != nil || !slices.Equal(how.Voters, []uint64{1, 2, 1 << 40}) {
 		t.Error(how, ok, err)
@@ -153,6 +154,12 @@ func TestADroppedGroupKeepsItsPromises(t *testing.T) {
 	s.write(func(b *pebble.Batch) { must(t, s.DropTo(b)) })
 	if h, ok, err := s.HardState(); h != (HardState{Term: 5, Vote: 2}) || !ok || err != nil {
 		t.Error(h, ok, err)
+	}
+	if era, err := s.Era(); era != 3 || err != nil {
+		t.Error(era, err)
+	}
+	if era, err := other.Era(); era != 0 || err != nil {
+		t.Error(era, err)
 	}
 	for space := range uint64(4) {
 		if _, _, ok, err := s.In(space).Last(); ok || err != nil {

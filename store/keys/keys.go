@@ -11,6 +11,7 @@
 //	g GROUP(8) h                      raft hard state: term, vote, commit, 8 bytes each
 //	g GROUP(8) s                      newest snapshot: see entries.Head
 //	g GROUP(8) c                      how the group began here: see entries.Beginning
+//	g GROUP(8) r                      which era of the group this is of, 8 bytes; without it the first: see entries.Store.Era
 //	g GROUP(8) S INDEX(8) PART(4)     a part of the snapshot taken at INDEX
 //	g GROUP(8) e INDEX(8)             a log entry: see entries
 //	g GROUP(8) x SPACE(8) S INDEX(8) PART(4)
@@ -57,6 +58,7 @@ const (
 	snapshotParts = 'S'
 	entry         = 'e'
 	beginning     = 'c'
+	era           = 'r'
 	space         = 'x'
 
 	groupSize = 10
@@ -86,6 +88,9 @@ func SnapshotHead(id uint64) []byte { return group(nil, id, snapshotHead) }
 
 // Beginning is the key of how a group began on this node.
 func Beginning(id uint64) []byte { return group(nil, id, beginning) }
+
+// Era is the key of which era of a group its other keys are of.
+func Era(id uint64) []byte { return group(nil, id, era) }
 
 // Space is where entries and snapshots of a group lie. Number 0 is where a group begins; each time another member's state
 // takes the place of all there is, a new number is begun.

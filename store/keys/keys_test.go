@@ -13,7 +13,7 @@ func TestKeysSortAsTheyAreRead(t *testing.T) {
 		MetaRevision,
 		SnapshotPart(1, 5, 0), SnapshotPart(1, 5, 1), SnapshotPart(1, 256, 0),
 		Beginning(1), Entry(nil, 1, 0), Entry(nil, 1, 255), Entry(nil, 1, 256), Entry(nil, 1, ^uint64(0)),
-		HardState(1), SnapshotHead(1),
+		HardState(1), Era(1), SnapshotHead(1),
 		Space{1, 1}.SnapshotPart(1, 0), Space{1, 1}.Entry(nil, 7), Space{1, 256}.SnapshotPart(1, 0), Space{1, 256}.Entry(nil, 1),
 		Entry(nil, 256, 1), HardState(256), HardState(^uint64(0)),
 		Life, Meta(""), Meta("a"), Meta("b/c"), Meta("\xff"),
@@ -37,7 +37,7 @@ func TestBoundsHoldWhatTheyNameAndNothingElse(t *testing.T) {
 	for _, id := range []uint64{0, 1, 1 << 63, ^uint64(0) - 1} {
 		from, to := Group(id)
 		for _, key := range [][]byte{HardState(id), SnapshotHead(id), SnapshotPart(id, 7, 1), Entry(nil, id, 0), Entry(nil, id, ^uint64(0)),
-			Beginning(id), Space{id, 1}.Entry(nil, 0), Space{id, ^uint64(0)}.SnapshotPart(7, 1)} {
+			Beginning(id), Era(id), Space{id, 1}.Entry(nil, 0), Space{id, ^uint64(0)}.SnapshotPart(7, 1)} {
 			if !within(key, from, to) {
 				t.Errorf("group %d: %x is not between %x and %x", id, key, from, to)
 			}
@@ -67,7 +67,7 @@ func TestBoundsHoldWhatTheyNameAndNothingElse(t *testing.T) {
 				}
 			}
 		}
-		for _, key := range [][]byte{HardState(3), SnapshotHead(3), Beginning(3)} {
+		for _, key := range [][]byte{HardState(3), SnapshotHead(3), Beginning(3), Era(3)} {
 			for _, b := range space.Bounds() {
 				if within(key, b[0], b[1]) || within(key, Spaces(3, 1), SpacesEnd(3)) {
 					t.Errorf("%x is in a space", key)

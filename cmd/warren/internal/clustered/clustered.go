@@ -200,7 +200,7 @@ func (n *Node) arrange(v *membership.View) {
 func layout(v *membership.View) map[uint64]broker.Placement {
 	groups := map[uint64]broker.Placement{}
 	for id, g := range v.Groups {
-		groups[id] = broker.Placement{Members: g.Members, First: g.First, Size: g.Size}
+		groups[id] = broker.Placement{Members: g.Members, First: g.First, Size: g.Size, Era: g.Era, Kept: g.Kept}
 	}
 	return groups
 }
@@ -211,6 +211,7 @@ func (n *Node) Configure(c *broker.Config) {
 	c.Cluster = &broker.Cluster{
 		Peers: lane{n.network, transport.Calls}, Aside: lane{n.network, transport.Asks}, Nodes: n.shown(), Groups: layout(n.registry.View()), FirstSession: n.Self.Life,
 		Size: n.size, Want: n.want,
+		Era: n.host.Era, Advance: n.host.Advance,
 		Left: n.left, Drop: n.host.Drop, Release: n.host.Release, Search: n.host.Search, Stuck: n.Stuck, Anew: n.Anew, Look: n.look, Spare: n.giveWay, Term: n.host.Term,
 		Leader: func(group uint64) uint64 { _, _, leader := n.host.Members(group); return leader },
 	}

@@ -45,6 +45,13 @@ func (l *living) reached(node uint64, answers bool) {
 	})
 }
 
+// reachable tells whether there is a way to a node.
+func (l *living) reachable(node uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers[node] > 0
+}
+
 // change tells the broker, in the order in which things happen, who lives: always, or if that is something else than before.
 func (l *living) change(always bool, what func()) {
 	l.mu.Lock()

@@ -21,7 +21,7 @@ import (
 func (n *Node) shown() management.Cluster {
 	return management.Cluster{
 		Nodes: n.nodes, Groups: n.members, Wanted: n.wanted, Reach: n.reach, Expiry: n.expiry,
-		Forget: n.forget, Drain: n.drain, Transfer: n.transfer, Rebalance: n.rebalance,
+		Forget: n.forget, Drain: n.drain, Transfer: n.transfer, Rebalance: n.rebalance, Renew: n.renew,
 	}
 }
 
@@ -277,7 +277,7 @@ func (n *Node) members() (list []management.GroupMember) {
 	}
 	for _, s := range n.host.Status() {
 		g := management.GroupMember{
-			Group: s.Group, Leader: s.Leader, Term: s.Term, Voters: s.Voters, Learners: s.Learners, Last: s.Last, Committed: s.Committed,
+			Group: s.Group, Era: s.Era, LastTerm: s.LastTerm, Leader: s.Leader, Term: s.Term, Voters: s.Voters, Learners: s.Learners, Last: s.Last, Committed: s.Committed,
 			Applied: progress[s.Group].Applied, Written: progress[s.Group].Written, Snapshot: progress[s.Group].Snapshot,
 		}
 		for _, p := range s.Peers {
@@ -300,7 +300,7 @@ func (n *Node) wanted() map[uint64]management.GroupWish {
 	groups := map[uint64]management.GroupWish{}
 	for id, g := range v.Groups {
 		size := cmp.Or(g.Size, n.size(0))
-		wish := management.GroupWish{Members: g.Members, Size: size, Reachable: placement.Reachable(size, holders), Alone: g.From}
+		wish := management.GroupWish{Members: g.Members, Size: size, Reachable: placement.Reachable(size, holders), Alone: g.From, Era: g.Era, Kept: g.Kept}
 		if len(g.Members) == 1 && wish.Alone == 0 {
 			wish.Alone = g.Members[0]
 		}

@@ -40,7 +40,7 @@ var commands []*command
 
 // The table is put together here and not where it is declared: a command may call others.
 func init() {
-	commands = slices.Concat(userCommands, vhostCommands, policyCommands, queueCommands, nodeCommands, clusterCommands, healthCommands,
+	commands = slices.Concat(userCommands, vhostCommands, policyCommands, queueCommands, nodeCommands, clusterCommands, recoverCommands, healthCommands,
 		definitionCommands, listCommands(), pluginCommands)
 	slices.SortStableFunc(commands, func(a, b *command) int { return cmp.Compare(a.name, b.name) })
 }

@@ -24,7 +24,7 @@ var (
 		"pre-hashed-password": "pre-hashed-password", "if-empty": "if-empty", "e": "if-empty", "if-unused": "if-unused", "u": "if-unused",
 		"minimal": "minimal", "m": "minimal", "E": "enabled", "enabled": "enabled", "v": "verbose", "verbose": "verbose", "all": "all",
 		"skip-if-unchanged": "skip-if-unchanged", "silent-wait": "silent-wait", "dry-run": "dry-run", "no-space-check": "no-space-check", "wait": "wait",
-		"implicitly-enabled": "implicitly-enabled", "table-headers": "table-headers",
+		"implicitly-enabled": "implicitly-enabled", "force": "force", "table-headers": "table-headers",
 	}
 	values = map[string]string{
 		"n": "node", "node": "node", "p": "vhost", "vhost": "vhost", "t": "timeout", "timeout": "timeout", "formatter": "formatter",
