@@ -208,6 +208,9 @@ func (g *groups) Counts(id uint64, q queue.ID, done func(queue.Counts, bool)) {
 // follow tells the groups what became of their queues.
 func (g *groups) follow(change topology.Change) {
 	g.replay(change)
+	for _, opened := range *g.open.Load() {
+		opened.Advanced()
+	}
 	if len(change.Queues) == 0 {
 		return
 	}

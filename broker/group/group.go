@@ -11,6 +11,7 @@ package group
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -44,19 +45,20 @@ type Group struct {
 	log     oplog.Log
 	logger  zerolog.Logger
 
-	set     *queue.Set
-	leading bool
-	current bool               // leading, and the queues have been reconciled with the Catalog
-	asking  []func(*queue.Set) // until then
-	found   bool               // it had messages when it began to lead, and none has been delivered since
-	effects []queue.Effect
-	debts   []debt // changes of live bytes, told to the log when the effects have been performed
-	outgo   outgoing
-	backlog backlog
-	timer   *time.Timer
-	leaving int                          // queues that ended and whose metadata is not gone yet
-	ended   bool                         // the last command has ended a queue: its answer waits for that
-	held    map[queue.SessionKey][]Event // what is said behind such answers
+	set      *queue.Set
+	leading  bool
+	current  bool               // leading, and the queues have been reconciled with the Catalog
+	asking   []func(*queue.Set) // until then
+	found    bool               // it had messages when it began to lead, and none has been delivered since
+	effects  []queue.Effect
+	debts    []debt // changes of live bytes, told to the log when the effects have been performed
+	outgo    outgoing
+	backlog  backlog
+	timer    *time.Timer
+	leaving  int                          // queues that ended and whose metadata is not gone yet
+	ended    bool                         // the last command has ended a queue: its answer waits for that
+	doubtful atomic.Bool                  // messages may wait for queues that the metadata do not have
+	held     map[queue.SessionKey][]Event // what is said behind such answers
 }
 
 // Open starts a group on a log of the host.

@@ -17,7 +17,7 @@ func (g *Group) perform(entries []oplog.Entry) {
 		case queue.Gone:
 			g.gone(e.Queue)
 		case queue.Unknown:
-			g.unknown(*e, entries)
+			g.unknown(e.Queue)
 		case queue.WakeAt:
 			g.wakeAt(int64(e.Number))
 		case queue.Buried:
@@ -151,33 +151,5 @@ func (g *Group) Tick() {
 	b.Add(&queue.Tick{})
 	if err := g.Propose(oplog.Batch{Data: b.Bytes()}); err != nil {
 		g.logger.Debug().Err(err).Msg("no tick")
-	}
-}
-
-// unknown handles messages for a queue that the machine does not know: it is being declared, or it was deleted.
-func (g *Group) unknown(e queue.Effect, entries []oplog.Entry) {
-	q := g.hooks.Catalog().QueueByID(uint64(e.Queue))
-	if q == nil || q.Group != g.ID {
-		if e.Number != 0 {
-			e.Kind = queue.Confirm
-			g.outgo.add(Event{Effect: e, Group: g.ID})
-		}
-		return
-	}
-	data, near := g.near(&e, entries)
-	var err error
-	if !near {
-		data, err = g.log.Read(records(&e))
-	}
-	if err != nil {
-		g.logger.Error().Err(err).Uint64("entry", e.Index).Str("queue", q.Name).Msg("a message for a new queue cannot be read")
-		return
-	}
-	var b queue.Batch
-	b.Add(&queue.Declare{Queue: e.Queue, VHost: q.VHost, Name: q.Name, Config: *q.Config})
-	b.Repeat(e, data)
-	batch := oplog.Batch{From: oplog.Origin{Node: e.To.Node, Session: e.To.Session}, Data: b.Bytes()}
-	if err := g.Propose(batch); err != nil {
-		g.logger.Warn().Err(err).Str("queue", q.Name).Msg("messages for a new queue were not taken")
 	}
 }

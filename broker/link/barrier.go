@@ -1,9 +1,15 @@
 package link
 
-import "time"
+import (
+	"time"
+
+	"github.com/warrenmq/warren/broker/queue"
+	"github.com/warrenmq/warren/store/oplog"
+)
 
 // A frontend may know of a queue before the leader's node does: what it proposes waits until the leader's Catalog is as new.
-// It does not wait for ever: the leader's metadata may be cut off.
+// It does not wait for ever: the leader's metadata may be cut off. Then the group is told how new the frontend's are, so that
+// what is for a queue that the leader does not know is not taken for something that came too late.
 
 // barrierTime is how long a batch waits at most.
 const barrierTime = 2 * time.Second
@@ -14,14 +20,24 @@ func (s *guests) holds(at visit, v *visitor, m *proposeMessage) bool {
 		return false
 	}
 	v.held = append(v.held, m)
-	time.AfterFunc(barrierTime, func() {
+	s.links.After(barrierTime, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.visitors[at] == v {
+		if s.visitors[at] == v && len(v.held) > 0 && v.held[0].revision <= m.revision {
+			s.overtake(at.group, m.revision)
 			s.release(at, v, m.revision)
 		}
 	})
 	return true
+}
+
+// overtake tells a group that what follows knows of newer metadata than its leader.
+func (s *guests) overtake(id, revision uint64) {
+	if local := s.links.Local(id); local != nil {
+		var b queue.Batch
+		b.Add(&queue.Knows{Revision: revision})
+		_ = local.Propose(oplog.Batch{Data: b.Bytes()}) // if it is not taken, nor is what follows
+	}
 }
 
 // release hands in the batches, in order, that wait for a revision or one before.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,30 @@ type world struct {
 	owner   uint64 // the node that the group lives and dies with
 	clocks  clocks
 	logged  journal
+	hushed  bool                                // changes of the metadata are told to groups only by tell
+	changes []topology.Change                   // that they have not been told
+	behind  [5]atomic.Pointer[topology.Catalog] // what a node has, if that is not the newest
+}
+
+// catalog is the metadata that a node has.
+func (w *world) catalog(node uint64) *topology.Catalog {
+	if behind := w.behind[node].Load(); behind != nil {
+		return behind
+	}
+	return w.editor.Catalog()
+}
+
+// tell tells all groups of what has changed.
+func (w *world) tell() {
+	for _, change := range w.changes {
+		for node, g := range w.groups {
+			if w.behind[node].Load() == nil {
+				g.Advanced()
+				g.Follow(change.Queues)
+			}
+		}
+	}
+	w.changes = nil
 }
 
 func newWorld(t *testing.T, change ...func(*Env)) *world {
@@ -71,8 +96,8 @@ func newWorld(t *testing.T, change ...func(*Env)) *world {
 			Members:  func(uint64) []uint64 { return members },
 			Leader:   func(uint64) uint64 { return w.log.leads() },
 			Nodes:    func() []uint64 { return []uint64{1, 2, 3, 4} },
-			Revision: func() int64 { return w.editor.Catalog().Revision },
-			Newest:   func() int64 { return w.editor.Catalog().Newest },
+			Revision: func() int64 { return w.catalog(node).Revision },
+			Newest:   func() int64 { return w.catalog(node).Newest },
 			Leads:    func(*group.Group, bool) {},
 			Owner:    func(uint64) uint64 { return w.owner },
 			Ended:    func(key queue.SessionKey) { w.ended(key) },
@@ -97,14 +122,14 @@ func newWorld(t *testing.T, change ...func(*Env)) *world {
 			continue
 		}
 		w.groups[node], err = group.Open(1, member{w.log, node}, members, w.inboxes[node], group.Hooks{
-			Catalog: w.editor.Catalog, FirstSession: 50, DeadLetters: func(*group.Group, queue.ID) {},
+			Catalog: func() *topology.Catalog { return w.catalog(node) }, FirstSession: 50, DeadLetters: func(*group.Group, queue.ID) {},
 			QueueGone: func(_ queue.ID, done func()) { done() }, Fatal: func(err error) { t.Error(err) },
 		}, zerolog.Nop())
 		w.must(err)
 	}
 	w.editor.Listen(func(c topology.Change) {
-		for _, g := range w.groups {
-			g.Follow(c.Queues)
+		if w.changes = append(w.changes, c); !w.hushed {
+			w.tell()
 		}
 	})
 	w.log.lead(1, 0)

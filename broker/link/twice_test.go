@@ -101,6 +101,20 @@ func TestTheFirstBatchOfASessionThatIsTakenForGone(t *testing.T) {
 	}
 }
 
+// proposed waits until a batch of a session has been proposed so many times, and is not committed.
+func (w *world) proposed(s *session, seq uint64, times int) {
+	w.t.Helper()
+	w.log.until("the batch to be proposed", func() bool {
+		n := 0
+		for i := range w.log.waiting {
+			if from := w.log.waiting[i].From; from.Session == s.key.Session && from.Seq == seq {
+				n++
+			}
+		}
+		return n == times
+	})
+}
+
 // TestABatchThatOneLeaderIsGivenTwiceIsAnsweredOnce: the way to the leader breaks before the batch is committed, so that it
 // comes again, and both copies are applied. A session that counts the answers of several groups must not count two of one.
 func TestABatchThatOneLeaderIsGivenTwiceIsAnsweredOnce(t *testing.T) {
@@ -111,20 +125,9 @@ func TestABatchThatOneLeaderIsGivenTwiceIsAnsweredOnce(t *testing.T) {
 	s.until("a confirm", func() bool { return s.confirmed[1] == 1 })
 	w.log.hold(true)
 	s.publish(id, 2, 2)
-	proposed := func(times int) {
-		w.log.until("the batch to be proposed", func() bool {
-			n := 0
-			for i := range w.log.waiting {
-				if from := w.log.waiting[i].From; from.Session == 100 && from.Seq == 2 {
-					n++
-				}
-			}
-			return n == times
-		})
-	}
-	proposed(1)
+	w.proposed(s, 2, 1)
 	w.network.cut(1, 4)
-	proposed(2)
+	w.proposed(s, 2, 2)
 	w.log.hold(false)
 	s.until("a confirm", func() bool { return s.confirmed[2] > 0 })
 	s.publish(id, 3, 3)

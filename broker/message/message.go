@@ -193,6 +193,13 @@ func appendExtras(dst []byte, m *Message) []byte {
 	return dst
 }
 
+// HeadOf gives the bytes that ParseHead reads of a record, borrowed.
+func HeadOf(rec []byte) ([]byte, error) {
+	var h Head
+	at, err := parseHead(rec, &h)
+	return rec[:at:at], err
+}
+
 // ParseHead reads the head and extras of a record. h.Dedup is borrowed from rec.
 func ParseHead(rec []byte, h *Head) error {
 	_, err := parseHead(rec, h)

@@ -92,19 +92,6 @@ func (b *Batch) Publish(channel uint16, number uint64, targets []ID, m *message.
 	b.data = message.Append(b.data, m)
 }
 
-// Repeat appends messages that an Unknown effect named, for its queue alone. records is what lay at its place.
-func (b *Batch) Repeat(e Effect, records []byte) {
-	b.close()
-	b.begin(e.Channel, e.Number, []ID{e.Queue})
-	b.open.count = e.Count
-	if e.Count > 1 {
-		b.open.stride = e.Stride
-	}
-	b.data = le.AppendUint32(b.data, e.Stride-RecordGap)
-	b.data = append(b.data, records...)
-	b.close()
-}
-
 func (b *Batch) begin(channel uint16, number uint64, targets []ID) {
 	b.open = openPublish{at: len(b.data), channel: channel, confirm: number != 0, next: number, targets: targets}
 	var flags byte

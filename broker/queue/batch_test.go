@@ -111,32 +111,6 @@ func TestBatchIsUsedAgain(t *testing.T) {
 	}
 }
 
-// TestUnknownMessagesAreRepeated: what an Unknown effect names is published again, for its queue, once that is declared.
-func TestUnknownMessagesAreRepeated(t *testing.T) {
-	s := &script{world: newWorld(t)}
-	var b Batch
-	for i, name := range []string{"a", "b", "c", "differs"} {
-		m := plain(name)
-		b.Publish(3, uint64(i)+7, []ID{5}, &m)
-	}
-	unknown := s.apply(batchOf(SessionKey{1, 1}, 0, &b))
-	if got := s.render(unknown); got != "unknown q5: a b c, to be confirmed s1 ch3 7-9\nunknown q5: differs, to be confirmed s1 ch3 10\n" {
-		t.Fatal(got)
-	}
-	b.Reset()
-	b.Add(declare(5, nil))
-	for _, e := range unknown {
-		b.Repeat(e, s.entries[e.Index][e.Offset:e.Offset+e.Stride*e.Count-RecordGap])
-	}
-	if got := s.render(s.apply(batchOf(SessionKey{1, 1}, 0, &b))); got != "confirm s1 ch3 7-9\nconfirm s1 ch3 10\n" {
-		t.Fatal(got)
-	}
-	got := s.render(s.do(SessionKey{1, 1}, &Attach{Queue: 5, Consumer: 1, NoAck: true, Window: 1000}))
-	if got != "deliver s1.c1 #1-3 a b c, no ack\ndeliver s1.c1 #4 differs, no ack\n" {
-		t.Fatal(got)
-	}
-}
-
 func TestConfigTravelsAsItsDifferences(t *testing.T) {
 	full := Config{
 		Type: Quorum, Durable: true, AutoDelete: true, Exclusive: true, SingleActive: true, MessageTTLMs: 1, ExpiresMs: 2,

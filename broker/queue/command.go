@@ -27,6 +27,7 @@ const (
 	OpForwarded
 	OpLeave
 	OpAdjust
+	OpKnows
 )
 
 // commandVersion is the form in which commands are written. Older forms stay readable.
@@ -192,6 +193,9 @@ type Adjust struct {
 	Prefetch uint32
 }
 
+// Knows says that whoever hands in what follows has metadata of a revision that the leader's may not have.
+type Knows struct{ Revision uint64 }
+
 // Tick lets time pass.
 type Tick struct{}
 
@@ -220,6 +224,7 @@ func (*Tick) op() Op      { return OpTick }
 func (*Forwarded) op() Op { return OpForwarded }
 func (*Leave) op() Op     { return OpLeave }
 func (*Adjust) op() Op    { return OpAdjust }
+func (*Knows) op() Op     { return OpKnows }
 
 func (c *Declare) append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Queue))
@@ -380,6 +385,9 @@ func (c *Adjust) append(dst []byte) []byte {
 }
 
 func (c *Adjust) decode(r *reader) { *c = Adjust{Consumer: r.uint32(), Prefetch: r.uint32()} }
+
+func (c *Knows) append(dst []byte) []byte { return le.AppendUint64(dst, c.Revision) }
+func (c *Knows) decode(r *reader)         { c.Revision = r.uint64() }
 
 func (c *Tick) append(dst []byte) []byte { return dst }
 func (c *Tick) decode(*reader)           {}

@@ -32,7 +32,7 @@ const (
 	DeadLetters
 	// Gone: Queue has ended by itself (Outcome says why); its metadata must follow.
 	Gone
-	// Unknown: Count messages for Queue, which is not here; they lie at Index, Offset.
+	// Unknown: messages wait for Queue, which is not here: it is to be declared, or deleted if there is none.
 	Unknown
 	// Applied: the batch Number of the session has taken effect.
 	Applied

@@ -72,7 +72,7 @@ func (g *generator) queue() ID {
 	if g.lastQueue == 0 || g.chance(2) {
 		return g.lastQueue + ID(g.rng.IntN(3))
 	}
-	return max(1, g.lastQueue-ID(g.rng.IntN(5)))
+	return ID(max(1, int(g.lastQueue)-g.rng.IntN(5)))
 }
 
 func (g *generator) request() uint32 {

@@ -64,8 +64,9 @@ func (s *Set) Config(id ID) (config Config, ok bool) {
 	return *q.config, true
 }
 
-// Pending visits what a new leader must see to: dead letters that wait, and the next wake-up.
+// Pending visits what a new leader must see to: dead letters that wait, queues that messages wait for, and the next wake-up.
 func (s *Set) Pending(visit func(Effect)) {
+	s.Awaited(func(id ID) { visit(Effect{Kind: Unknown, Queue: id}) })
 	for _, id := range s.ids() {
 		if s.queues[id].outbox.Len() > 0 {
 			visit(Effect{Kind: DeadLetters, Queue: id})
@@ -96,6 +97,11 @@ func (s *Set) Live(from, to uint64, visit func(oplog.Span)) {
 			q.within(from, to, some)
 		}
 	}
+	s.eachEarly(func(r *run) {
+		if r.index >= from && r.index < to {
+			some(r)
+		}
+	})
 }
 
 // Messages visits the places of all messages of a queue, whatever became of them so far: ready and handed out ones, those
@@ -117,6 +123,7 @@ func (s *Set) Reckon(account func(index uint64, bytes int64)) {
 	for _, id := range s.ids() {
 		s.queues[id].each(func(r *run) { account(r.index, r.live()) })
 	}
+	s.eachEarly(func(r *run) { account(r.index, r.live()) })
 }
 
 // Holds tells whether any queue has messages.

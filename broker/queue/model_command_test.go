@@ -45,7 +45,7 @@ func (m *model) play(e *oplog.Entry, batches []batchSteps) sights {
 
 // batch applies a session's commands and bursts, unless it was applied before.
 func (m *model) batch(from SessionKey, seq uint64, steps []any) {
-	m.from = from
+	m.from, m.seq = from, seq
 	repeated := false
 	if seq != 0 {
 		s := m.session()
@@ -67,9 +67,7 @@ func (m *model) batch(from SessionKey, seq uint64, steps []any) {
 			m.command(step.(Command))
 		}
 	}
-	if seq != 0 {
-		m.seen.add(fmt.Sprint("replies ", from), "applied %d", seq)
-	}
+	m.applied(from, seq)
 }
 
 func (m *model) session() *modelSession {
@@ -127,7 +125,7 @@ func (m *model) hand(b *burst, i int, refused, careful bool) (unknown bool) {
 		q := m.queues[id]
 		switch {
 		case q == nil:
-			m.unknown(b, i, id, !unknown && !refused)
+			m.hold(b, i, id, !unknown && !refused)
 			unknown = true
 		case q.deleted:
 		case m.turnsAway(q, msg):
@@ -144,32 +142,6 @@ func (m *model) hand(b *burst, i int, refused, careful bool) (unknown bool) {
 		}
 	}
 	return unknown
-}
-
-// unknown is what the leader hears of a message for a queue that is not here; the first such queue answers for it.
-func (m *model) unknown(b *burst, i int, id ID, answers bool) {
-	number := uint64(0)
-	if answers && b.number != 0 {
-		number = b.number + uint64(i)
-	}
-	m.seen.add("unknown", "q%d %s %v ch%d %d", id, b.messages[i].RoutingKey, m.from, b.channel, number)
-}
-
-// answerAgain answers for messages that were published before: for what a queue may have turned away, with a refusal.
-func (m *model) answerAgain(b *burst) {
-	refused := slices.ContainsFunc(b.targets, m.mayTurnAway)
-	for i := range b.messages {
-		unknown := false
-		for _, id := range b.targets {
-			if m.queues[id] == nil {
-				m.unknown(b, i, id, !unknown && !refused)
-				unknown = true
-			}
-		}
-		if refused || !unknown {
-			m.confirm(b, i, refused)
-		}
-	}
 }
 
 // enter makes the queue's record of a message.
@@ -249,6 +221,7 @@ func (m *model) declare(c *Declare) {
 		q = &modelQueue{id: c.Queue, lastUse: m.now, c: c.Config}
 		q.configure(c.Config)
 		m.queues[c.Queue] = q
+		m.arrive(q)
 	case !q.quorum():
 		q.lastUse = m.now
 	}
@@ -258,6 +231,7 @@ func (m *model) declare(c *Declare) {
 func (m *model) delete(c *Delete) {
 	switch q := m.live(c.Queue); {
 	case q == nil:
+		m.turnBack(c.Queue)
 		m.answer(c.Request, NoQueue, 0)
 	case c.IfEmpty && q.count() > 0:
 		m.answer(c.Request, NotEmpty, q.count())

@@ -16,7 +16,9 @@ type model struct {
 	queues   map[ID]*modelQueue
 	sessions map[SessionKey]*modelSession
 	from     SessionKey
+	seq      uint64
 	arrived  int
+	early    map[ID][]modelEarly // by the queue that they wait for
 	seen     sights
 }
 
@@ -47,6 +49,16 @@ type modelMessage struct {
 	due      int64  // held back until then
 	key      string // deduplication key that it holds in its queue
 	filter   string // of a message in a stream
+}
+
+// modelEarly is a message that has come before its queue.
+type modelEarly struct {
+	msg     message.Message
+	entry   uint64
+	from    SessionKey
+	channel uint16
+	number  uint64 // 0: this queue does not answer for it
+	seq     uint64
 }
 
 type modelUnacked struct {
@@ -114,7 +126,7 @@ type cached struct {
 }
 
 func newModel() *model {
-	return &model{queues: map[ID]*modelQueue{}, sessions: map[SessionKey]*modelSession{}}
+	return &model{queues: map[ID]*modelQueue{}, sessions: map[SessionKey]*modelSession{}, early: map[ID][]modelEarly{}}
 }
 
 func (m *model) ids() []ID {
@@ -430,6 +442,11 @@ func (m *model) due() (at int64, ok bool) {
 // alive adds up the bytes of each entry that are still needed.
 func (m *model) alive() map[uint64]int64 {
 	alive := map[uint64]int64{}
+	for _, waiting := range m.early {
+		for i := range waiting {
+			alive[waiting[i].entry] += int64(waiting[i].msg.Length()) + 4
+		}
+	}
 	for _, q := range m.queues {
 		for _, msg := range slices.Concat(q.returned, q.ready, q.waiting, q.stream) {
 			alive[msg.entry] += msg.cost

@@ -85,55 +85,53 @@ func (s *Set) publishRun(p *publish, number uint64, h *message.Head, r run) uint
 	if r.count == 0 {
 		return number
 	}
-	if !p.again && s.mayRefuse(p, h, r.count) {
+	if p.again {
+		return s.publishedAgain(p, number, r.count)
+	}
+	if s.mayRefuse(p, h, r.count) {
 		return s.publishSingly(p, number, h, r)
 	}
 	careful := s.refuses(p)
-	known, refused := true, p.again && careful
+	all := taken
 	for i := range len(p.targets) / 8 {
 		id := p.target(i)
-		switch q := s.queues[id]; {
-		case q == nil:
-			s.unknown(p, id, number, r, known && !refused)
-			known = false
-		case !p.again:
-			s.enqueue(q, h, r)
-			if careful { // the next run finds what this one leaves
-				s.settle(q)
-			}
+		q := s.queues[id]
+		if q == nil {
+			all = s.hold(p, id, number, r, all)
+			continue
+		}
+		s.enqueue(q, h, r)
+		if careful { // the next run finds what this one leaves
+			s.settle(q)
 		}
 	}
-	return s.respond(p, number, r.count, known, refused)
+	return s.respond(p, number, r.count, all)
 }
 
-// respond answers for messages unless an unknown queue does, and gives the number of the one after them.
+// fate is what became of messages in all their queues together.
+type fate uint8
+
+const (
+	taken   fate = iota
+	refused      // by one of them
+	waits        // for one of them, which will answer
+)
+
+// respond answers for messages unless they wait, and gives the number of the one after them.
 //
-// A batch that was applied before is answered for again, since its first answer may be lost. Where a queue turns publishes
-// away it is not known how it went: such a message counts as refused, which promises nothing. What is said again says so, as
+// A batch that was applied before is answered for again, since its first answer may be lost. What is said again says so, as
 // Redelivered: whoever has heard the first answer must not count another.
-func (s *Set) respond(p *publish, number uint64, count uint32, known, refused bool) uint64 {
+func (s *Set) respond(p *publish, number uint64, count uint32, all fate) uint64 {
 	if !p.confirm {
 		return 0
 	}
-	switch {
+	switch all {
 	case refused:
 		s.emit(Effect{Kind: Refuse, To: s.from, Channel: p.channel, Number: number, Count: count, Redelivered: p.again})
-	case known:
+	case taken:
 		s.emit(Effect{Kind: Confirm, To: s.from, Channel: p.channel, Number: number, Count: count, Redelivered: p.again})
 	}
 	return number + uint64(count)
-}
-
-// unknown hands messages for a queue that is not here back to the leader. Only the first of a message's unknown queues
-// answers for it.
-func (s *Set) unknown(p *publish, id ID, number uint64, r run, answers bool) {
-	if !p.confirm || !answers {
-		number = 0
-	}
-	s.emit(Effect{
-		Kind: Unknown, To: s.from, Queue: id, Channel: p.channel, Number: number,
-		Count: r.count, Index: r.index, Offset: r.offset, Stride: r.stride,
-	})
 }
 
 // enqueue makes r ready in q.
@@ -239,13 +237,15 @@ func (q *queue) full(h *message.Head, count uint32) bool {
 func (s *Set) publishSingly(p *publish, number uint64, h *message.Head, r run) uint64 {
 	for r.count > 0 {
 		one := r.take(1)
-		known, refused := true, s.mayRefuse(p, h, 1)
+		all := taken
+		if s.mayRefuse(p, h, 1) {
+			all = refused
+		}
 		for i := range len(p.targets) / 8 {
 			id := p.target(i)
 			switch q := s.queues[id]; {
 			case q == nil:
-				s.unknown(p, id, number, one, known && !refused)
-				known = false
+				all = s.hold(p, id, number, one, all)
 			case q.full(h, 1):
 				s.turnAway(q, h, one)
 			default:
@@ -253,7 +253,7 @@ func (s *Set) publishSingly(p *publish, number uint64, h *message.Head, r run) u
 				s.settle(q)
 			}
 		}
-		number = s.respond(p, number, 1, known, refused)
+		number = s.respond(p, number, 1, all)
 	}
 	return number
 }

@@ -220,13 +220,7 @@ func (d *duel) expandOne(s sights, e *Effect) {
 			s.add(fmt.Sprint("confirms ", e.To, e.Channel), "%d refused=%v", n, e.Kind == Refuse)
 		}
 	case Unknown:
-		for i, key := range d.keys(e.Index, e.Offset, e.Stride, e.Count) {
-			number := e.Number
-			if number != 0 {
-				number += uint64(i)
-			}
-			s.add("unknown", "q%d %s %v ch%d %d", e.Queue, key, e.To, e.Channel, number)
-		}
+		s.add("unknown", "q%d", e.Queue)
 	case Answer:
 		s.add(replies, "answer %d: %d, %d", e.Request, e.Outcome, e.Ready)
 	case Applied:
@@ -258,7 +252,7 @@ func (d *duel) end() {
 	var b Batch
 	b.Add(&Down{Node: 1, Last: Everything})
 	b.Add(&Down{Node: 2, Last: Everything})
-	for id := ID(1); id <= d.lastQueue; id++ {
+	for id := ID(1); id <= d.lastQueue+2; id++ { // some of what was published to queues that never came waits
 		b.Add(&Delete{Queue: id})
 		b.Add(&Forwarded{Queue: id, To: Everything})
 	}

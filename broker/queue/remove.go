@@ -13,6 +13,7 @@ func (s *Set) applyDeclare(d *Declare) {
 		q.lastUsed = s.now
 		s.queues[d.Queue] = q
 		s.arm(q)
+		s.arrive(q)
 	case q.config.Type != Quorum:
 		q.lastUsed = s.now
 	}
@@ -40,6 +41,7 @@ func (s *Set) applyDelete(d *Delete) {
 	q := s.live(d.Queue)
 	switch {
 	case q == nil:
+		s.turnBack(d.Queue)
 		s.answer(d.Request, NoQueue, 0)
 	case d.IfEmpty && q.ready > 0:
 		s.answer(d.Request, NotEmpty, uint64(q.ready))

@@ -18,7 +18,8 @@ func (s *Set) Restore(from io.Reader) error {
 		return ErrSnapshot
 	}
 	r := &reader{data: data[:end]}
-	if r.uint8() != snapshotVersion {
+	version := r.uint8()
+	if version != snapshotVersion && version != snapshotVersion-1 {
 		return ErrSnapshot
 	}
 	fresh := NewSet(s.account)
@@ -26,6 +27,9 @@ func (s *Set) Restore(from io.Reader) error {
 	for n := r.uint32(); n > 0 && !r.bad; n-- {
 		ses := fresh.session(SessionKey{Node: r.uint64(), Session: r.uint64()})
 		ses.last = r.uint64()
+	}
+	if version == snapshotVersion {
+		fresh.readEarly(r)
 	}
 	for n := r.uint32(); n > 0 && !r.bad; n-- {
 		q := fresh.readQueue(r)

@@ -111,6 +111,7 @@ func (s *script) alive() string {
 	for _, q := range s.set.queues {
 		q.each(func(r *run) { total += r.count })
 	}
+	s.set.eachEarly(func(r *run) { total += r.count })
 	return fmt.Sprintf("%d in %d entries\n", total, len(s.live))
 }
 
@@ -196,10 +197,7 @@ func (s *script) renderOne(out *strings.Builder, e *Effect) {
 	case Gone:
 		fmt.Fprintf(out, "gone q%d: %s", e.Queue, outcomes[e.Outcome])
 	case Unknown:
-		fmt.Fprintf(out, "unknown q%d: %s", e.Queue, s.bodies(e))
-		if e.Number != 0 {
-			fmt.Fprintf(out, ", to be confirmed %s ch%d %s", to, e.Channel, numbers(e.Number, e.Count))
-		}
+		fmt.Fprintf(out, "unknown q%d", e.Queue)
 	case Applied:
 		fmt.Fprintf(out, "applied %s %d", to, e.Number)
 	case Resumed:

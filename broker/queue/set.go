@@ -23,6 +23,8 @@ type Set struct {
 	queues   map[ID]*queue
 	sessions map[SessionKey]*session
 	recent   *session
+	early    earlies
+	revision uint64 // of the newest metadata that the leader may not have had; see Knows
 	alarms   alarms
 	account  func(index uint64, bytes int64)
 	shared   *Config // of the queue that was configured last: most are configured alike
@@ -33,6 +35,7 @@ type Set struct {
 	woken int64 // log time of the last WakeAt
 	out   []Effect
 	from  SessionKey
+	seq   uint64
 	owed  oplogDebt
 
 	reader  reader  // scratch, as are these
@@ -72,7 +75,7 @@ func (s *Set) Apply(e *oplog.Entry, out []Effect) ([]Effect, error) {
 }
 
 func (s *Set) applyBatch(b *oplog.Batch) error {
-	s.from = SessionKey{Node: b.From.Node, Session: b.From.Session}
+	s.from, s.seq = SessionKey{Node: b.From.Node, Session: b.From.Session}, b.From.Seq
 	again := false
 	if b.From.Seq != 0 && s.from.Node != Forwarders {
 		ses := s.session(s.from)
@@ -97,7 +100,7 @@ func (s *Set) applyBatch(b *oplog.Batch) error {
 		}
 		data, at = data[commandHead+n:], at+commandHead+n
 	}
-	if b.From.Seq != 0 {
+	if b.From.Seq != 0 && s.early.batches[batchKey{s.from, s.seq}] == 0 {
 		s.emit(Effect{Kind: Applied, To: s.from, Number: b.From.Seq})
 	}
 	return nil
@@ -162,6 +165,8 @@ func (s *Set) newCommand(op Op) Command {
 		return new(Leave)
 	case OpAdjust:
 		return new(Adjust)
+	case OpKnows:
+		return new(Knows)
 	}
 	return nil
 }
@@ -198,6 +203,8 @@ func (s *Set) applyOther(c Command) {
 		s.applyLeave(c)
 	case *Adjust:
 		s.applyAdjust(c)
+	case *Knows:
+		s.revision = max(s.revision, c.Revision)
 	case *Tick: // time has passed already, in Apply
 		s.woken = 0 // one that came too early wants to be called again
 	}

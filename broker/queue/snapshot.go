@@ -9,8 +9,9 @@ import (
 	"github.com/warrenmq/warren/broker/ledger"
 )
 
-// snapshotVersion is the form in which a Set is written; Restore refuses others.
-const snapshotVersion = 2
+// snapshotVersion is the form in which a Set is written. Restore reads the one before too, in which no messages wait for
+// queues, and refuses others.
+const snapshotVersion = 3
 
 // ErrSnapshot is returned for bytes that are not a whole snapshot of a known version.
 var ErrSnapshot = errors.New("queue: not a snapshot of a known version")
@@ -38,7 +39,7 @@ func (s *Set) Snapshot(to io.Writer) error {
 	dst = le.AppendUint64(dst, s.index)
 	dst = le.AppendUint64(dst, uint64(s.now))
 	dst = le.AppendUint64(dst, uint64(s.woken))
-	dst = s.appendSessions(dst)
+	dst = s.appendEarly(s.appendSessions(dst))
 	ids := s.ids()
 	dst = le.AppendUint32(dst, uint32(len(ids)))
 	for _, id := range ids {
