@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/warrenmq/warren/broker/logs"
 )
 
 // An operator of one node may mean another: what it asks goes over the way that nodes have to each other, and is answered by
@@ -90,7 +92,10 @@ func (b *Broker) relayed(ctx context.Context, asked []byte) (said []byte, ok boo
 		r.Header = q.Header
 	}
 	var a answer
-	(*h).ServeHTTP(&a, r)
+	guarded := logs.Guard(b.config.area("default"), *h)
+	if bug := logs.Catch(func() { guarded.ServeHTTP(&a, r) }); bug != nil {
+		return nil, false // which the log has, and a part of an answer is none
+	}
 	said, err = json.Marshal(relayedAnswer{cmp.Or(a.status, http.StatusOK), a.header, []byte(a.body.String())})
 	return said, err == nil
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/warrenmq/warren/broker/logs"
 )
 
 // Cluster is the nodes, as the API needs them. It carries bytes and knows nothing of what they say.
@@ -139,9 +141,16 @@ func (s *Server) Answer(ctx context.Context, asked []byte) (said []byte, ok bool
 		s.Logger.Warn().Str("question", e.Ask).Msg("another node asks what this one does not know")
 		return nil, false
 	}
-	value, err := f(s, ctx, e.Args)
-	if err == nil {
-		said, err = json.Marshal(value)
+	var err error
+	bug := logs.Catch(func() {
+		var value any
+		if value, err = f(s, ctx, e.Args); err == nil {
+			said, err = json.Marshal(value)
+		}
+	})
+	if bug != nil {
+		s.Logger.Error().Stringer("bug", bug).Str("question", e.Ask).Bytes("stack", bug.Stack).Msg("a question of another node was ended by a bug")
+		return nil, false
 	}
 	if err == nil && len(said) > answerMax {
 		err = fmt.Errorf("an answer of %d bytes is too long", len(said))
@@ -185,7 +194,7 @@ func (q question[A, R]) of(ctx context.Context, s *Server, node uint64, args A) 
 func (q question[A, R]) each(ctx context.Context, s *Server, asked map[uint64]A) map[uint64]R {
 	all := make(map[uint64]R, len(asked))
 	var mu sync.Mutex // of all
-	var asking sync.WaitGroup
+	var asking errands
 	for node, args := range asked {
 		asking.Go(func() {
 			said, err := q.of(ctx, s, node, args)

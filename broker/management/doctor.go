@@ -99,7 +99,7 @@ func (s *Server) conditions(ctx context.Context) map[uint64]*condition {
 	own.answers = true
 	all[s.Nodes.Self] = &own
 	var mu sync.Mutex // of all
-	var asking sync.WaitGroup
+	var asking errands
 	for _, node := range s.others() {
 		asking.Go(func() {
 			began := time.Now()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -98,7 +97,7 @@ func (s *Server) groupViews(ctx context.Context) []*groupView {
 		questions[node] = struct{}{}
 	}
 	var refused map[uint64][]uint64
-	var asking sync.WaitGroup
+	var asking errands
 	asking.Go(func() { refused = askRefused.each(ctx, s, maps.Clone(questions)) })
 	maps.Copy(said, askGroups.each(ctx, s, questions))
 	asking.Wait()

@@ -25,6 +25,7 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/logs"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -84,6 +85,7 @@ type Listener struct {
 type Server struct {
 	Options
 	router  *router
+	guarded http.Handler // serve
 	sampler *sampler
 	http    *http.Server
 
@@ -109,6 +111,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, router: newRouter(allRoutes())}
 	s.sampler = newSampler(s)
+	s.guarded = logs.Guard(o.Logger, http.HandlerFunc(s.serve))
 	s.http = &http.Server{
 		Handler: http.StripPrefix(o.PathPrefix, audit.Handler(o.Audit, s)), ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerMax, ErrorLog: log.New(o.Logger, "", 0),
@@ -139,7 +142,9 @@ func (s *Server) Close() error {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.guarded.ServeHTTP(w, r) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "accept, accept-encoding, origin")
@@ -161,7 +166,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	defer s.recover(w, r)
 	q := &request{server: s, http: r, values: values}
 	if f := q.authorise(route.need); f != nil {
 		s.refuse(w, f)
@@ -193,14 +197,6 @@ func (s *Server) outside(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/api/openapi.json", http.StatusMovedPermanently)
 	default:
 		errNotFound.write(w)
-	}
-}
-
-// recover keeps a bug in one request from ending the others.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
-	if p := recover(); p != nil {
-		s.Logger.Error().Str("bug", fmt.Sprint(p)).Str("method", r.Method).Str("path", r.URL.Path).Msg("a request was ended by a bug")
-		errInternal.write(w)
 	}
 }
 

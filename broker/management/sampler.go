@@ -7,6 +7,7 @@ import (
 
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/logs"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/stats"
@@ -211,13 +212,17 @@ var errNoAnswer = errors.New("a group does not answer")
 func ask[T any](ctx context.Context, g *group.Group, f func(*queue.Set) T) (value T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	answered := make(chan T, 1)
-	if err := g.Ask(func(s *queue.Set) { answered <- f(s) }); err != nil {
+	answered := make(chan *logs.Bug, 1)
+	var said T
+	if err := g.Ask(func(s *queue.Set) { answered <- logs.Catch(func() { said = f(s) }) }); err != nil {
 		return value, err
 	}
 	select {
-	case value = <-answered:
-		return value, nil
+	case bug := <-answered:
+		if bug != nil { // it only looked: what it looked at is whole
+			bug.Again()
+		}
+		return said, nil
 	case <-ctx.Done():
 		return value, errNoAnswer
 	}

@@ -143,19 +143,12 @@ func askParts[T any](ctx context.Context, s *Server, queues []*topology.Queue, l
 	}
 	var mu sync.Mutex // of take, and
 	whole := true
-	var asking sync.WaitGroup
+	var asking errands
 	for _, g := range s.Groups() {
 		asking.Go(func() {
 			for part := range slices.Chunk(ofGroup[g.ID], countChunk) {
 				some, err := ask(ctx, g, func(set *queue.Set) T { return look(set, part) })
-				mu.Lock()
-				if err != nil {
-					whole = false
-				} else {
-					take(some)
-				}
-				mu.Unlock()
-				if err != nil {
+				if !taken(&mu, &whole, err, func() { take(some) }) {
 					return
 				}
 			}
@@ -163,6 +156,18 @@ func askParts[T any](ctx context.Context, s *Server, queues []*topology.Queue, l
 	}
 	asking.Wait()
 	return whole
+}
+
+// taken takes an answer, or notes that there is none.
+func taken(mu *sync.Mutex, whole *bool, err error, take func()) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	if err != nil {
+		*whole = false
+		return false
+	}
+	take()
+	return true
 }
 
 // countIn gives a counter of the queues of a machine, but for what is 0.

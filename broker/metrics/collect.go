@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/warrenmq/warren/broker/group"
+	"github.com/warrenmq/warren/broker/logs"
 	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/stats"
@@ -74,13 +75,17 @@ const askTime = 5 * time.Second
 func ask[T any](ctx context.Context, g *group.Group, f func(*queue.Set) T) (value T, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	answered := make(chan T, 1)
-	if g.Ask(func(s *queue.Set) { answered <- f(s) }) != nil {
+	answered := make(chan *logs.Bug, 1)
+	var said T
+	if g.Ask(func(s *queue.Set) { answered <- logs.Catch(func() { said = f(s) }) }) != nil {
 		return value, false
 	}
 	select {
-	case value = <-answered:
-		return value, true
+	case bug := <-answered:
+		if bug != nil { // it only looked: what it looked at is whole
+			bug.Again()
+		}
+		return said, true
 	case <-ctx.Done():
 		return value, false
 	}

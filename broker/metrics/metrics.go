@@ -27,6 +27,7 @@ import (
 	"github.com/warrenmq/warren/broker/auth"
 	"github.com/warrenmq/warren/broker/group"
 	"github.com/warrenmq/warren/broker/limits"
+	"github.com/warrenmq/warren/broker/logs"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 )
@@ -129,7 +130,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, turn: make(chan struct{}, asked)}
 	s.http = &http.Server{
-		Handler: s, ReadHeaderTimeout: readTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		Handler: logs.Guard(o.Logger, s), ReadHeaderTimeout: readTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: headerMax, ErrorLog: log.New(o.Logger, "", 0),
 	}
 	return s

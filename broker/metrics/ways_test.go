@@ -2,8 +2,11 @@ package metrics
 
 import (
 	"context"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 )
 
 // TestWaysToGroups: what waits for each group, whether it is refused, and what was.
@@ -27,5 +30,24 @@ func TestWaysToGroups(t *testing.T) {
 	p = &page{ctx: context.Background(), out: &out}
 	if (&Server{}).ways(p); len(p.text) != 0 {
 		t.Error("a node that is alone shows ways")
+	}
+}
+
+// TestABugInAPage is a 500, and the next page is served.
+func TestABugInAPage(t *testing.T) {
+	pages["bug"] = func(*Server, *page, filter) { panic("it cannot be") }
+	pages["fine"] = func(*Server, *page, filter) {}
+	defer delete(pages, "bug")
+	defer delete(pages, "fine")
+	s := New(Options{Logger: zerolog.Nop()})
+	for range asked + 1 { // a bug gives its turn back
+		out := httptest.NewRecorder()
+		if s.http.Handler.ServeHTTP(out, httptest.NewRequest("GET", "/metrics/bug", nil)); out.Code != 500 {
+			t.Errorf("a bug: %d", out.Code)
+		}
+	}
+	out := httptest.NewRecorder()
+	if s.http.Handler.ServeHTTP(out, httptest.NewRequest("GET", "/metrics/fine", nil)); out.Code != 200 {
+		t.Errorf("the next page: %d", out.Code)
 	}
 }

@@ -167,6 +167,26 @@ func TestANodeJoinsAndRenews(t *testing.T) {
 	}
 }
 
+// TestABugInAnAnswer is no end of the node, which says where it was; its place is free again.
+func TestABugInAnAnswer(t *testing.T) {
+	s := newSigner(t)
+	var said strings.Builder
+	fine := s.Tell
+	s.Tell, s.Logger = func() Joined { panic("it cannot be") }, zerolog.New(&said)
+	for range slotsMax + 1 {
+		if err := newDir(t).Join(t.Context(), s.token(t), s.address, here, s.time()); err == nil || !strings.Contains(err.Error(), "has a bug") {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(said.String(), "authority_test.go") {
+		t.Errorf("the log says %s", said.String())
+	}
+	s.Tell = fine
+	if err := newDir(t).Join(t.Context(), s.token(t), s.address, here, s.time()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWhoMayNotJoin is told why, and gets nothing.
 func TestWhoMayNotJoin(t *testing.T) {
 	s := newSigner(t)

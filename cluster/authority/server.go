@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -88,6 +89,12 @@ func (s *Server) answer(conn *tls.Conn, answer func(*tls.Conn, *question) (reply
 	default:
 		return r, n, errors.New("too many nodes at once: try again")
 	}
+	defer func() {
+		if p := recover(); p != nil { // who asks may be anybody, and must not end the node
+			s.Logger.Error().Str("bug", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("a bug ended the answer to a node that wants a certificate")
+			err = errors.New("the node that was asked has a bug, and says where in its log")
+		}
+	}()
 	var q question
 	if err := hear(conn, &q); err != nil {
 		return r, n, fmt.Errorf("the question cannot be read: %w", err)

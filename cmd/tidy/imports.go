@@ -69,9 +69,9 @@ var rooms = []room{
 		" broker/auth broker/group broker/dispatch", engines},
 	{"broker/session", "protocol broker/message broker/ledger broker/queue broker/matching broker/topology broker/routing broker/stats broker/events" +
 		" broker/audit broker/auth broker/limits broker/usage broker/group broker/dispatch", engines},
-	{"broker/management", "protocol broker/queue broker/matching broker/topology broker/stats broker/audit broker/auth" +
+	{"broker/management", "protocol broker/queue broker/matching broker/topology broker/stats broker/audit broker/logs broker/auth" +
 		" broker/limits broker/usage broker/group broker/dispatch broker/session", engines},
-	{"broker/metrics", "protocol broker/queue broker/topology broker/stats broker/auth broker/limits broker/group broker/dispatch broker/session", engines},
+	{"broker/metrics", "protocol broker/queue broker/topology broker/stats broker/logs broker/auth broker/limits broker/group broker/dispatch broker/session", engines},
 	{"broker", "protocol store/oplog store/meta broker/...", engines},
 	{"broker/brokertest", "broker broker/limits broker/listen", engines},
 

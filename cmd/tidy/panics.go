@@ -13,12 +13,16 @@ import (
 var asserts = []string{"assert", "bug"}
 
 // panics are the other functions that may panic.
-var panics = places{}
+var panics = places{
+	"broker/logs.Bug.Again": "a bug that was caught on one goroutine ends the request that waits for it on another",
+	"broker/logs.Guard":     "net/http cuts a connection so",
+}
 
 // recovers are the functions that may recover: where a connection's goroutines or a request end, and nowhere else.
 var recovers = places{
-	"broker/session.Session.guard":     "a bug in one half of a connection ends that connection and no other",
-	"broker/management.Server.recover": "a bug in one request ends that request and no other",
+	"broker/session.Session.guard":    "a bug in one half of a connection ends that connection and no other",
+	"broker/logs.Catch":               "a bug in one request ends that request and no other",
+	"cluster/authority.Server.answer": "a bug in the answer to a node that wants to join ends that answer",
 }
 
 func checkPanics(t *tree, r *report) {

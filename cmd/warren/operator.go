@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -58,7 +59,9 @@ func (s *server) openOperator(path string) error {
 	}
 	o := &operator{server: s, listener: trustedListener{l}, ended: make(chan struct{})}
 	o.user, o.password = s.broker.Operator()
-	o.http = &http.Server{Handler: o.handler(), ReadHeaderTimeout: operatorTime}
+	o.http = &http.Server{
+		Handler: logs.Guard(s.logger, o.handler()), ReadHeaderTimeout: operatorTime, ErrorLog: log.New(s.logger, "", 0),
+	}
 	go func() {
 		defer close(o.ended)
 		if err := o.http.Serve(o.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
