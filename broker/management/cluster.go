@@ -51,8 +51,9 @@ type Node struct {
 	Name, Address string
 	Zone          string
 	Alive         bool
-	Drained       bool // it is to lead nothing, and to have no clients
-	Holds         bool // it holds groups
+	Drained       bool   // it is to lead nothing, and to have no clients
+	Holds         bool   // it holds groups
+	Protocol      uint64 // that it speaks with other nodes
 }
 
 // Alone is a cluster of one node.

@@ -124,8 +124,13 @@ func (q *request) examine() (answer, error) {
 	all := s.conditions(q.context())
 	list := []complaint{}
 	versions := map[string][]string{}
-	for _, n := range s.Nodes.Nodes() {
+	nodes := s.Nodes.Nodes()
+	for _, n := range nodes {
 		c := all[n.ID]
+		if of := strange(n, nodes, s.Nodes.Self); len(of) > 0 {
+			list = append(list, of...)
+			continue
+		}
 		list = append(list, complaintsOf(n, c)...)
 		if c != nil && c.answers {
 			versions[c.Version] = append(versions[c.Version], n.Name)
@@ -157,6 +162,17 @@ func (q *request) examine() (answer, error) {
 		status = isWarning
 	}
 	return ok(object{"status": status, "nodes": len(s.Nodes.Nodes()), "groups": len(groups), "findings": list})
+}
+
+// strange says that a node does not hear the one that is asked, because they speak different protocols.
+func strange(n Node, nodes []Node, self uint64) (list []complaint) {
+	for _, own := range nodes {
+		if own.ID == self && n.Alive && n.Protocol != own.Protocol {
+			list = append(list, complaint{isError, n.Name, fmt.Sprintf("node %s speaks protocol %d between nodes, and node %s protocol %d: they do not hear each other",
+				n.Name, n.Protocol, own.Name, own.Protocol), "bring both to versions that go together"})
+		}
+	}
+	return list
 }
 
 // complaintsOf says what is wrong with a node.

@@ -74,3 +74,17 @@ func TestWhatAGroupHasLost(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTheDoctorSaysOfAStranger: only of one that lives, and speaks something else than the node that is asked.
+func TestWhatTheDoctorSaysOfAStranger(t *testing.T) {
+	nodes := []Node{{ID: 1, Name: "a", Alive: true, Protocol: 3}, {ID: 2, Name: "b", Alive: true, Protocol: 4}, {ID: 3, Name: "c", Protocol: 4}, {ID: 4, Name: "d", Alive: true, Protocol: 3}}
+	says := ""
+	for _, n := range nodes {
+		for _, one := range strange(n, nodes, 1) {
+			says += one.Node + ": " + one.What + "; "
+		}
+	}
+	if says != "b: node b speaks protocol 4 between nodes, and node a protocol 3: they do not hear each other; " {
+		t.Error(says)
+	}
+}

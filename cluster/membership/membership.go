@@ -33,6 +33,8 @@ type Node struct {
 	Zone    string `json:"zone,omitempty"`
 	Backend bool   `json:"backend"` // it holds groups
 	Life    uint64 `json:"life"`    // rises with every start
+	// Protocol is what it speaks with other nodes; 0 from before protocols had numbers.
+	Protocol uint64 `json:"protocol,omitempty"`
 }
 
 // Group is a group for durable queues.

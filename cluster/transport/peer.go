@@ -35,7 +35,7 @@ const retryPause = 20 * time.Millisecond
 func newPeer(t *Transport, node uint64, address string) *peer {
 	p := &peer{transport: t, node: node, address: address}
 	p.ctx, p.stop = context.WithCancel(metadata.NewOutgoingContext(t.ctx, metadata.Pairs(
-		headerNode, strconv.FormatUint(t.Node, 10), headerCluster, t.Cluster, headerTo, strconv.FormatUint(node, 10),
+		headerNode, strconv.FormatUint(t.Node, 10), headerCluster, t.Cluster, headerTo, strconv.FormatUint(node, 10), headerProtocol, t.protocol,
 	)))
 	for i := range p.lanes {
 		p.lanes[i].init()
@@ -139,6 +139,9 @@ func (p *peer) send(lane Lane) error {
 	}
 	if taken == nil { // the other side has refused the stream, and says why
 		return stream.RecvMsg(&[]byte{})
+	}
+	if err := p.transport.understands(p.node, taken); err != nil {
+		return err
 	}
 	out := &p.lanes[lane]
 	out.set(true)

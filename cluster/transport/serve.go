@@ -33,6 +33,10 @@ func (t *Transport) whose(stream grpc.ServerStream) (node uint64, lane Lane, err
 	if node, err = strconv.ParseUint(get(headerNode), 10, 64); err != nil {
 		return 0, 0, status.Error(codes.InvalidArgument, "the stream does not say which node it is of")
 	}
+	if err := t.understands(node, headers); err != nil {
+		t.refuse(node, err)
+		return 0, 0, err
+	}
 	if number := get(headerLane); number != "" {
 		n, err := strconv.ParseUint(number, 10, 8)
 		if err != nil || Lane(n) >= lanes {
@@ -49,7 +53,7 @@ func (t *Transport) serveMessages(_ any, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	if err := stream.SendHeader(metadata.MD{}); err != nil {
+	if err := stream.SendHeader(metadata.Pairs(headerProtocol, t.protocol)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(stream.Context())

@@ -68,13 +68,17 @@ type Options struct {
 // Transport is this node's end of all connections. It is safe for concurrent use.
 type Transport struct {
 	Options
-	ctx    context.Context
-	stop   context.CancelFunc
-	server *grpc.Server
+	ctx      context.Context
+	stop     context.CancelFunc
+	server   *grpc.Server
+	protocol string // that it speaks
 
 	mu    sync.RWMutex
 	peers map[uint64]*peer
 	runs  sync.WaitGroup
+
+	refusing sync.Mutex           // guards what follows
+	refused  map[uint64]complaint // nodes that speak another protocol
 }
 
 // ErrUnknownPeer is returned for a node that was not named with Peer.
@@ -82,7 +86,7 @@ var ErrUnknownPeer = errors.New("transport: no such peer")
 
 // New makes a transport that neither listens nor dials yet.
 func New(o Options) *Transport {
-	t := &Transport{Options: o, peers: map[uint64]*peer{}}
+	t := &Transport{Options: o, protocol: spoken, peers: map[uint64]*peer{}, refused: map[uint64]complaint{}}
 	if t.Silence == 0 {
 		t.Silence = defaultSilence
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -32,6 +33,7 @@ type trio struct {
 	mu    sync.Mutex
 	nodes []*process
 	enter map[int][]string // what the commands of the nodes begin with
+	runs  map[int]string   // the programs of nodes that are not the one that is tested
 	flags []string         // for an etcd elsewhere; nil: it is embedded, and the nodes join with certificates
 }
 
@@ -100,7 +102,7 @@ func (c *trio) join(i int) {
 func (c *trio) begin(i int) {
 	c.t.Helper()
 	at := c.ports[portsOfNode*i:]
-	p := launchCommand(c.t, c.dir, slices.Concat(c.enter[i], []string{binary}, c.args(i), []string{
+	p := launchCommand(c.t, c.dir, slices.Concat(c.enter[i], []string{cmp.Or(c.runs[i], binary)}, c.args(i), []string{
 		"--listen", at[0], "--management-listen", "", "--metrics-listen", "", "--cluster-lease", "3s", "--log-ra-level", "debug",
 		"--cluster-patience", "3s", "--cluster-backlog", "32MiB",
 	}))

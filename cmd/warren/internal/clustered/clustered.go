@@ -113,7 +113,7 @@ func (n *Node) open(ctx context.Context) error {
 		n.Advertise = l.Addr().String()
 	}
 	n.Self, err = n.join(ctx, membership.Node{
-		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: !n.Frontend, Life: n.Life,
+		UUID: uuid, Name: n.Name, Address: n.Advertise, Zone: n.Zone, Backend: !n.Frontend, Life: n.Life, Protocol: transport.Protocol(),
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("joining the cluster: %w", err), l.Close())

@@ -262,7 +262,7 @@ func (n *Node) nodes() []management.Node {
 		of := v.Nodes[id]
 		list = append(list, management.Node{
 			ID: id, Name: of.Name, Address: of.Address, Zone: of.Zone, Holds: of.Backend, Alive: v.Alive[id] || id == n.Self.ID,
-			Drained: v.Drained[id],
+			Drained: v.Drained[id], Protocol: of.Protocol,
 		})
 	}
 	slices.SortStableFunc(list, func(a, b management.Node) int { return strings.Compare(a.Name, b.Name) })
