@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"errors"
+	"math"
 	"sync"
 
 	"github.com/warrenmq/warren/broker/queue"
@@ -13,7 +14,8 @@ import (
 type Handle interface {
 	// Propose takes a batch. After ErrRefused it has taken nothing.
 	Propose(b oplog.Batch) error
-	// Share is how many bytes one session may have under way there before it waits: Window at most. It may change.
+	// Share is how many bytes one session may have under way there before it waits: Window at most, or Unbounded if nobody is
+	// to wait. It may change.
 	Share() int
 }
 
@@ -74,11 +76,11 @@ type behind struct {
 }
 
 // Window is how many bytes a session may have under way before it waits: what bounds the batches that wait in the logs. Where
-// many sessions share a group, their shares of it are smaller, but never below ShareLeast.
-const (
-	Window     = 4 << 20
-	ShareLeast = 64 << 10
-)
+// many sessions share a group, their shares of it are smaller.
+const Window = 4 << 20
+
+// Unbounded is the Share of a group that has had no leader for too long: sessions do not wait for what it still takes.
+const Unbounded = math.MaxInt
 
 // NewDoor makes a door for a session.
 func NewDoor(key queue.SessionKey, groups Groups) *Door {
@@ -131,11 +133,15 @@ func (d *Door) handIn(l *link) error {
 	data := bytes.Clone(l.batch.Bytes())
 	l.batch.Reset()
 	l.batch.Trim()
+	size := len(data)
+	if l.handle.Share() == Unbounded {
+		size = 0
+	}
 	d.mu.Lock()
 	l.seq++
-	l.sizes = append(l.sizes, len(data))
-	l.used += len(data)
-	d.used += len(data)
+	l.sizes = append(l.sizes, size)
+	l.used += size
+	d.used += size
 	d.mu.Unlock()
 	err := l.handle.Propose(oplog.Batch{From: oplog.Origin{Node: d.key.Node, Session: d.key.Session, Seq: l.seq}, Data: data})
 	if errors.Is(err, ErrRefused) {
@@ -177,11 +183,11 @@ func (d *Door) Wait() bool {
 
 // crowded tells whether too much is under way, to all groups together or to one.
 func (d *Door) crowded() bool {
-	if d.used <= ShareLeast || d.used > Window {
+	if d.used == 0 || d.used > Window {
 		return d.used > Window
 	}
 	for _, l := range d.list {
-		if l.used > ShareLeast && l.used > l.handle.Share() {
+		if l.used > 0 && l.used > l.handle.Share() {
 			return true
 		}
 	}

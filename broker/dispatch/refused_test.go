@@ -136,16 +136,54 @@ func TestASessionThatIsLetGo(t *testing.T) {
 	}
 }
 
-// TestAShareIsSmallerThanTheWindow where many share a group; nobody's share is less than the least.
-func TestAShareIsSmallerThanTheWindow(t *testing.T) {
+// TestWhatIsHandedInAfterLettingGo: while a group has no leader acknowledgements are still taken for it, and the session waits
+// for none of them, however many there are. Once there is a leader it waits again, also before the first answer.
+func TestWhatIsHandedInAfterLettingGo(t *testing.T) {
 	w := newWorld()
-	w.share = 1
 	d := NewDoor(me, w)
-	add(t, d, 1, ShareLeast-1024)
-	if err := d.Flush(); err != nil || !d.Wait() {
-		t.Fatal("waits with less than the least")
+	hand := func(size int) {
+		t.Helper()
+		add(t, d, 1, size)
+		if err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hand(10)
+	w.share = Unbounded
+	d.LetGo(1)
+	for range 3 {
+		hand(8 << 20)
+	}
+	if d.used != 0 || d.crowded() {
+		t.Fatalf("%d octets under way for which nobody waits", d.used)
 	}
 	w.share = 200 << 10
+	hand(8 << 20)
+	if !d.crowded() {
+		t.Fatal("does not wait for a group that has a leader")
+	}
+	done := make(chan bool, 1)
+	go func() { done <- d.Wait() }()
+	d.Answered(1, 4)
+	select {
+	case <-done:
+		t.Fatal("goes on before the group has answered")
+	default:
+	}
+	if d.Answered(1, 5); !<-done || d.used != 0 {
+		t.Errorf("%d octets under way", d.used)
+	}
+}
+
+// TestAShareIsSmallerThanTheWindow where many share a group; who has nothing under way may have a batch there.
+func TestAShareIsSmallerThanTheWindow(t *testing.T) {
+	w := newWorld()
+	w.share = 200 << 10
+	d := NewDoor(me, w)
+	add(t, d, 1, 10<<10)
+	if err := d.Flush(); err != nil || !d.Wait() {
+		t.Fatal("waits with less than its share")
+	}
 	add(t, d, 1, 100<<10)
 	if err := d.Flush(); err != nil || !d.Wait() {
 		t.Fatal("waits with less than its share")

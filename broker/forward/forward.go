@@ -90,6 +90,9 @@ const (
 	flightMax  = 2048
 )
 
+// shareFirst is the share of an outbox of which nothing went anywhere yet. Bytes.
+const shareFirst = 64 << 10
+
 // restingMax is how many outboxes of which nothing is under way are remembered, beside as many as have been busy.
 const restingMax = 1024
 
@@ -177,7 +180,7 @@ func (f *Forwarder) outbox(id queue.ID) *outbox {
 		if len(f.queues) >= f.room {
 			f.forgetResting()
 		}
-		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}, share: dispatch.ShareLeast}
+		o = &outbox{flight: map[uint64]letter{}, stuck: map[uint64]bool{}, share: shareFirst}
 		f.queues[id] = o
 		f.env.Inboxes.AddFor(queue.SessionKey{Node: Node, Session: uint64(id)}, f)
 	}

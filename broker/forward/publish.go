@@ -84,7 +84,7 @@ func (f *Forwarder) propose(route *routing.Route, m *message.Message, from *queu
 			sent.refused = true
 			continue
 		}
-		if share := to.Share(); sent.answers == 0 || share < sent.share {
+		if share := min(to.Share(), dispatch.Window); sent.answers == 0 || share < sent.share {
 			sent.share = share
 		}
 		sent.answers++

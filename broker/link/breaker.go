@@ -92,6 +92,7 @@ func (r *route) unwatch(why string) {
 		return
 	}
 	b.open = false
+	r.backlog.cast(false)
 	r.links.Logger.Info().Uint64("group", r.group).Uint64("refused_messages", b.Leaderless-b.since.Leaderless).
 		Uint64("refused_requests", b.Requests-b.since.Requests).Msg("what is new for the queues of the group is taken again: " + why)
 }
@@ -105,6 +106,7 @@ func (r *route) giveUp(clock uint64) {
 		return
 	}
 	b.stop, b.open, b.told, b.since = nil, true, false, b.Tally
+	r.backlog.cast(true)
 	said := map[queue.SessionKey][]group.Event{}
 	for key, c := range r.callers {
 		events := c.refuseRequests(r.group, &b.Tally)
