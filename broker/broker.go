@@ -210,7 +210,7 @@ func (b *Broker) startGroups() error {
 	if c.Cluster != nil {
 		b.groups.links = b.connect(inboxes, first)
 		env.Replies.Send, env.Replies.Ask = b.groups.links.Reply, b.waits
-		stirred := b.registry.Share(b.groups.links.TellTallies)
+		stirred := b.registry.Share(b.config.Cluster.FirstSession, b.groups.links.TellTallies)
 		b.sessions.Go(func() { b.tellTallies(stirred) })
 	}
 	return b.groups.begin(opening{durable: durable, direct: direct, inboxes: inboxes, logger: c.area("queue"), hooks: group.Hooks{

@@ -239,6 +239,7 @@ func (b *Broker) tellTallies(stirred <-chan struct{}) {
 		select {
 		case <-stirred:
 			b.groups.links.TellTallies()
+			b.registry.Forget(b.belongs)
 		case <-b.running.Done():
 			return
 		}
@@ -278,6 +279,11 @@ func (b *Broker) Alive(nodes map[uint64]uint64) {
 	for _, g := range b.groups.list() {
 		b.groups.bury(g)
 	}
+}
+
+// belongs tells whether a node is one of the cluster, alive or not.
+func (b *Broker) belongs(node uint64) bool {
+	return slices.ContainsFunc(b.nodes().Nodes(), func(n management.Node) bool { return n.ID == node })
 }
 
 // bury ends the sessions of nodes that do not live, and of lives before, as soon as the group can be asked.

@@ -39,24 +39,32 @@ func (t *tallies) set(kind int, name string, n int) {
 // told is what nodes tell each other, as JSON: numbers that have changed, those that are 0 now too, or all there are.
 type told struct {
 	All     bool    `json:"all"`
+	Life    uint64  `json:"life,omitempty"` // of the node; 0: it does not say
 	Numbers tallies `json:"numbers"`
 }
 
 // sharing is what a Registry knows of other nodes.
 type sharing struct {
-	stirred chan struct{}      // one place: some number has changed; nil: there are no other nodes
-	news    tallies            // what has changed since it was told
-	others  map[uint64]tallies // what other nodes have told
-	lives   map[uint64]uint64  // the nodes that live: the connections of others are gone
+	stirred chan struct{}     // one place: some number has changed; nil: there are no other nodes
+	life    uint64            // of this node
+	news    tallies           // what has changed since it was told
+	others  map[uint64]*heard // what other nodes have told
+	lives   map[uint64]uint64 // the nodes that live, and which life of each it is: the connections of others are gone
 	tell    func()
 }
 
-// Share lets the limits count what other nodes have. The channel has a value when Tallies has something new; tell is called when
-// that is not to wait.
-func (g *Registry) Share(tell func()) (stirred <-chan struct{}) {
+// heard is what another node has told, in one of its lives.
+type heard struct {
+	life uint64
+	tallies
+}
+
+// Share lets the limits count what other nodes have; life is this node's. The channel has a value when Tallies has something new;
+// tell is called when that is not to wait.
+func (g *Registry) Share(life uint64, tell func()) (stirred <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stirred, g.news, g.others, g.tell = make(chan struct{}, 1), newTallies(), map[uint64]tallies{}, tell
+	g.stirred, g.news, g.others, g.life, g.tell = make(chan struct{}, 1), newTallies(), map[uint64]*heard{}, life, tell
 	return g.stirred
 }
 
@@ -85,8 +93,8 @@ func (g *Registry) count(kind int, name string, n int) {
 func (g *Registry) everywhere(kind int, name string) int64 {
 	n := g.here[kind][name]
 	for node, there := range g.others {
-		if _, lives := g.lives[node]; lives {
-			n += there[kind][name]
+		if life, lives := g.lives[node]; lives && (there.life == 0 || there.life >= life) {
+			n += there.tallies[kind][name]
 		}
 	}
 	return int64(n)
@@ -97,7 +105,7 @@ func (g *Registry) everywhere(kind int, name string) int64 {
 func (g *Registry) Tallies(all bool) []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := told{All: all, Numbers: g.here}
+	t := told{All: all, Life: g.life, Numbers: g.here}
 	if !all {
 		t.Numbers, g.news = g.news, newTallies()
 		if len(t.Numbers[ofVHost])+len(t.Numbers[ofUser])+len(t.Numbers[channelsOf]) == 0 {
@@ -119,9 +127,9 @@ func (g *Registry) Told(node uint64, data []byte) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	known, is := g.others[node]
-	if t.All || !is {
-		known = newTallies()
+	known := g.others[node]
+	if t.All || known == nil || known.life != t.Life {
+		known = &heard{t.Life, newTallies()}
 	}
 	for kind, numbers := range t.Numbers {
 		for name, n := range numbers {
@@ -132,11 +140,34 @@ func (g *Registry) Told(node uint64, data []byte) error {
 	return nil
 }
 
-// Alive tells which nodes live.
+// Alive tells which nodes live, and which life of each it is.
 func (g *Registry) Alive(nodes map[uint64]uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lives = nodes
+}
+
+// Forget forgets what nodes have told that no longer belong to the cluster. Others may only seem to be gone.
+func (g *Registry) Forget(belongs func(node uint64) bool) {
+	for _, node := range g.silent() {
+		if !belongs(node) {
+			g.mu.Lock()
+			delete(g.others, node)
+			g.mu.Unlock()
+		}
+	}
+}
+
+// silent gives the nodes that have told something and do not live.
+func (g *Registry) silent() (list []uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for node := range g.others {
+		if _, lives := g.lives[node]; !lives {
+			list = append(list, node)
+		}
+	}
+	return list
 }
 
 func bug(format string, values ...any) { panic("session: " + fmt.Sprintf(format, values...)) }
