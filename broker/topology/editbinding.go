@@ -47,9 +47,13 @@ func (e *Editor) Bind(ctx context.Context, w BindingWish, by Actor, durable func
 		if refusal := source.suits(v, w); refusal != nil {
 			return meta.Txn{}, refusal
 		}
+		with := guard.Key // whoever binds: what does not last is on the node of an end
+		if lasting {
+			with = key(sectionExchange, v.Name, w.Source)
+		}
 		return meta.Txn{
 			Guards: []meta.Guard{guard, {Key: key(sectionExchange, v.Name, w.Source), Revision: source.Revision}},
-			Ops:    []meta.Op{{Key: edge.key, Value: []byte("{}"), Ephemeral: !source.Durable || !lasting}},
+			Ops:    []meta.Op{{Key: edge.key, Value: []byte("{}"), Ephemeral: !source.Durable || !lasting, With: with}},
 		}, nil
 	})
 }

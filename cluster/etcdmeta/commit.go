@@ -3,9 +3,12 @@ package etcdmeta
 import (
 	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/warrenmq/warren/store/meta"
@@ -29,7 +32,11 @@ func (s *Store) commit(ctx context.Context, t meta.Txn) (revision int64, err err
 	}
 	began := int64(0)
 	for _, p := range s.divide(t.Guards, ops) {
-		if revision, err = s.transact(ctx, p.guards, p.since(began)); err != nil {
+		revision, err = s.transact(ctx, p.guards, p.since(began))
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) && slices.ContainsFunc(t.Ops, func(op meta.Op) bool { return op.With != "" }) {
+			return 0, meta.ErrConflict // what it was to go with is gone, as the watch will say
+		}
+		if err != nil {
 			return 0, err
 		}
 		began = cmp.Or(began, revision)
@@ -50,7 +57,10 @@ func (s *Store) operations(ctx context.Context, ops []meta.Op) ([]clientv3.Op, e
 		case op.Delete:
 			list = append(list, clientv3.OpDelete(s.Prefix+op.Key))
 		case op.Ephemeral:
-			id, err := s.lease.wait(ctx)
+			id, err := clientv3.LeaseID(s.mirror.life(op.With)), error(nil)
+			if id == 0 {
+				id, err = s.lease.wait(ctx)
+			}
 			if err != nil {
 				return nil, unavailable(err)
 			}

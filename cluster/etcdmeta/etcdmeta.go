@@ -112,7 +112,7 @@ func (s *Store) fill(ctx context.Context) error {
 	pairs := make(map[string]meta.KV, len(response.Kvs))
 	for _, kv := range response.Kvs {
 		name := strings.TrimPrefix(string(kv.Key), s.Prefix)
-		pairs[name] = meta.KV{Key: name, Value: value(kv.Value), Revision: kv.ModRevision}
+		pairs[name] = meta.KV{Key: name, Value: value(kv.Value), Revision: kv.ModRevision, Life: kv.Lease}
 	}
 	s.mirror.replace(pairs, response.Header.Revision)
 	return nil

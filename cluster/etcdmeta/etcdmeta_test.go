@@ -264,6 +264,41 @@ func TestEphemeralPairsGoWithTheirNode(t *testing.T) {
 	b.eventually("-mine")
 }
 
+// TestAPairGoesWithAnother: with the node whose that one is, not with the one that has written it.
+func TestAPairGoesWithAnother(t *testing.T) {
+	s := newServer(t)
+	a, b, c := s.open(Options{}), s.open(Options{}), s.open(Options{})
+	a.commit(meta.Txn{Ops: []meta.Op{{Key: "first", Value: []byte("1"), Ephemeral: true}, put("lasts", "1")}})
+	b.commit(meta.Txn{Ops: []meta.Op{
+		{Key: "with first", Value: []byte("1"), Ephemeral: true, With: "first"},
+		{Key: "with what lasts", Value: []byte("1"), Ephemeral: true, With: "lasts"},
+	}})
+	c.eventually("with first=1 with what lasts=1")
+	late := s.open(Options{}) // who reads it all knows it too
+	late.commit(meta.Txn{Ops: []meta.Op{{Key: "late with first", Value: []byte("1"), Ephemeral: true, With: "first"}}})
+	for _, n := range []*node{late, b} {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.eventually("-with what lasts")
+	if got := c.all(); !slices.Equal(got, []string{"first=1", "lasts=1", "late with first=1", "with first=1"}) {
+		t.Errorf("when who wrote them is gone: %q", got)
+	}
+	c.stop() // it does not hear that a is gone
+	c.runs.Wait()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Commit(context.Background(), meta.Txn{Ops: []meta.Op{{Key: "x", Value: []byte("1"), Ephemeral: true, With: "first"}}}, nil)
+	if !errors.Is(err, meta.ErrConflict) {
+		t.Errorf("with what is gone: %v", err)
+	}
+	if got := s.open(Options{}).all(); !slices.Equal(got, []string{"lasts=1"}) {
+		t.Errorf("left is %q", got)
+	}
+}
+
 // TestALostLeaseIsReplaced: the node sees its ephemeral pairs go, and can make others.
 func TestALostLeaseIsReplaced(t *testing.T) {
 	s := newServer(t)

@@ -113,6 +113,13 @@ func (m *mirror) reached(revision int64, do func()) {
 	m.waiting = append(m.waiting, waiting{revision, do})
 }
 
+// life gives whose life a pair goes with, 0 if it lasts or is not there.
+func (m *mirror) life(key string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pairs[key].Life
+}
+
 func (m *mirror) seen() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -61,7 +61,7 @@ func (s *Store) takeIn(r *clientv3.WatchResponse) {
 		for i, one := range list[:n] {
 			e.Changes[i] = meta.KV{Key: strings.TrimPrefix(string(one.Kv.Key), s.Prefix), Revision: e.Revision}
 			if one.Type == mvccpb.Event_PUT {
-				e.Changes[i].Value = value(one.Kv.Value)
+				e.Changes[i].Value, e.Changes[i].Life = value(one.Kv.Value), one.Kv.Lease
 			}
 		}
 		s.mirror.apply(e)

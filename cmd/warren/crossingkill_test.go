@@ -21,7 +21,7 @@ func loseANode(t *testing.T, c *trio) {
 		set  func(*testing.T, *trio) (after func(*testing.T))
 	}
 	scenes := []scene{
-		{"exclusive queues", loseExclusive}, {"queues that do not last", loseTransient}, {"auto-delete", loseLastConsumer},
+		{"exclusive queues", loseExclusive}, {"queues that do not last", loseTransient}, {"auto-delete", loseLastConsumer}, {"bindings", loseBinder},
 		{"direct replies", loseRequester}, {"single active consumer", loseActive}, {"exclusive consumer", loseExclusiveConsumer},
 		{"a leader with consumers elsewhere", loseLeader}, {"streams", loseStreamLeader},
 		{"idempotent publishing", losePublisher}, {"delays", loseDelays}, {"transactions", loseTransaction},
@@ -105,6 +105,30 @@ func loseTransient(t *testing.T, c *trio) func(*testing.T) {
 		g.send("", name, "after")
 		again := c.at(t, 0)
 		again.wants(again.reads(name, 1), "after")
+	}
+}
+
+// loseBinder: what a client of the node has bound, and is on others, stays bound.
+func loseBinder(t *testing.T, c *trio) func(*testing.T) {
+	g, other, binder := c.at(t, 0), c.at(t, 1), c.at(t, victimNode)
+	_, err := g.QueueDeclare("bound.transient", false, false, false, false, nil)
+	g.must(err)
+	other.must(other.ExchangeDeclare("bound.through", "fanout", false, false, false, false, nil))
+	lasting := other.durable("bound")
+	for _, queue := range []string{lasting, "bound.transient"} {
+		binder.must(binder.QueueBind(queue, "", "bound.through", false, nil))
+		binder.must(binder.QueueBind(queue, "to.bound", "amq.direct", false, nil))
+	}
+	_, err = binder.QueueDeclare("the binder's own", false, false, true, false, nil)
+	binder.must(err)
+	return func(t *testing.T) {
+		g := c.at(t, 1)
+		g.gone("the binder's own") // as everything is that goes with the node
+		g.send("bound.through", "", "through")
+		g.send("amq.direct", "to.bound", "directly")
+		for _, queue := range []string{lasting, "bound.transient"} {
+			g.wants(g.channel().reads(queue, 2), "through", "directly")
+		}
 	}
 }
 

@@ -21,19 +21,23 @@ var ErrConflict = errors.New("meta: the metadata changed meanwhile")
 // then not known.
 var ErrUnavailable = errors.New("meta: the metadata store cannot be reached")
 
-// KV is one pair. Revision is that of the transaction that last wrote it.
+// KV is one pair. Revision is that of the transaction that last wrote it. Life is, in a store that knows it, whose life an
+// ephemeral pair goes with; 0: it lasts.
 type KV struct {
 	Key      string
 	Value    []byte
 	Revision int64
+	Life     int64
 }
 
-// Op writes a pair, or deletes it if Delete is set. An ephemeral pair goes with this node.
+// Op writes a pair, or deletes it if Delete is set. An ephemeral pair goes with this node; or, if With is not "", as the pair of
+// that key does, whichever node's it is.
 type Op struct {
 	Key       string
 	Value     []byte
 	Delete    bool
 	Ephemeral bool
+	With      string
 }
 
 // Guard demands that a key still has the revision it had when it was read; 0: that there is no such key.
