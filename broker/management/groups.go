@@ -184,8 +184,8 @@ func (g *groupView) judge(best *GroupMember, alive map[uint64]bool) {
 			m.state = "down"
 		case node == g.leader:
 			m.state = "leader"
-		case slices.Contains(best.Learners, node):
-			m.state = "learner"
+		case slices.Contains(best.Learners, node), !m.voter && m.answers && len(best.Voters) > 0 && slices.Contains(g.wanted.Members, node):
+			m.state = "learner" // or is about to be one
 		case m.silentMs > silentMax:
 			m.state = "silent"
 		}

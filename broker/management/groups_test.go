@@ -22,6 +22,8 @@ func TestHowAGroupIs(t *testing.T) {
 	good := []GroupPeer{{Node: 2, Match: 5000}, {Node: 3, Match: 4990}}
 	filled := leader(good...)
 	filled.Voters, filled.Learners = []uint64{1, 2}, []uint64{3}
+	about := leader(good[0])
+	about.Voters = []uint64{1, 2}
 	for _, c := range []struct {
 		what     string
 		said     map[uint64]GroupMember
@@ -43,6 +45,7 @@ func TestHowAGroupIs(t *testing.T) {
 		{"one is behind", map[uint64]GroupMember{1: leader(good[0], GroupPeer{Node: 3, Match: 100}), 2: member(1, 5, 5000), 3: member(1, 5, 100)},
 			0, 1, "lagging", "12", "c lacks 4900 entries"},
 		{"one is being filled", map[uint64]GroupMember{1: filled, 2: member(1, 5, 5000), 3: member(1, 5, 10)}, 0, 1, "below strength", "12", "c is being filled"},
+		{"one is about to be filled", map[uint64]GroupMember{1: about, 2: member(1, 5, 5000), 3: {Group: 7}}, 0, 1, "below strength", "12", "c is being filled"},
 		{"nobody leads", map[uint64]GroupMember{2: member(0, 6, 5000)}, 1, 0, "no leader", "2", "has no leader"},
 	} {
 		said, alive := map[uint64][]GroupMember{}, map[uint64]bool{1: true, 2: true, 3: true}

@@ -2,6 +2,7 @@ package etcdmeta
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +31,9 @@ type EmbedOptions struct {
 	Members string
 	// Joining: the cluster exists already and expects this member.
 	Joining bool
-	TLS     *EmbedTLS // nil: in the clear
+	// Alone gives up all other members, whatever they have: this one goes on with its own data. They must not come back with theirs.
+	Alone bool
+	TLS   *EmbedTLS // nil: in the clear
 	// MaxOps is how many operations the member takes in one transaction. Default EmbeddedMaxOps.
 	MaxOps uint
 	Logger zerolog.Logger
@@ -45,6 +48,38 @@ func (o *EmbedOptions) advertised() (client, peer string) {
 func (o *EmbedOptions) fresh() bool {
 	_, err := os.Stat(filepath.Join(o.Dir, "member"))
 	return errors.Is(err, os.ErrNotExist)
+}
+
+// ErrNotLost is returned for a member that can reach most of the others.
+var ErrNotLost = errors.New("most members of etcd can be reached from here: nothing is lost")
+
+// lookTime is how long a member looks for the others before it gives them up.
+const lookTime = 10 * time.Second
+
+// GiveUpOthers makes a member that does not run the only one, with what it has, once it has looked for the others in vain.
+func GiveUpOthers(ctx context.Context, o EmbedOptions) error {
+	if o.fresh() {
+		return fmt.Errorf("%s has no data of etcd", o.Dir)
+	}
+	looking, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	e, err := Embed(looking, o)
+	if err == nil {
+		defer e.Close()
+		if e.decides() { // it is the only one
+			return nil
+		}
+		return ErrNotLost
+	}
+	if looking.Err() == nil {
+		return err
+	}
+	o.Alone = true
+	if e, err = Embed(ctx, o); err != nil {
+		return err
+	}
+	e.Close()
+	return nil
 }
 
 // EmbedTLS names the files of a member's mutual TLS, for clients and peers alike.

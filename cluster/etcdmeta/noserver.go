@@ -18,5 +18,7 @@ func Embed(context.Context, EmbedOptions) (*Embedded, error) {
 // Learner is never asked.
 func (*Embedded) Learner() (bool, uint64) { return false, 0 }
 
+func (*Embedded) decides() bool { return false }
+
 // Close does nothing.
 func (*Embedded) Close() {}

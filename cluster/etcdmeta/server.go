@@ -109,6 +109,7 @@ func (o *EmbedOptions) config() (*embed.Config, error) {
 	if c.InitialCluster == "" {
 		c.InitialCluster = c.InitialClusterFromName(o.Name)
 	}
+	c.ForceNewCluster = o.Alone
 	c.ClusterState = embed.ClusterStateFlagNew
 	if o.Joining {
 		c.ClusterState = embed.ClusterStateFlagExisting

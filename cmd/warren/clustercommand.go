@@ -10,17 +10,21 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/warrenmq/warren/broker/settings"
 	"github.com/warrenmq/warren/cluster/authority"
+	"github.com/warrenmq/warren/cluster/etcdmeta"
 )
 
-var errClusterUsage = errors.New("usage: warren cluster init [--authority FILE] [FLAGS] | token [--valid TIME] [--revoke] [FLAGS] | join TOKEN ADDRESS [FLAGS]")
+var errClusterUsage = errors.New("usage: warren cluster init [--authority FILE] [FLAGS] | token [--valid TIME] [--revoke] [FLAGS] | join TOKEN ADDRESS [FLAGS] | recover [--force] [FLAGS]")
 
 // clusterCall is a warren cluster command: its own flags, what it is about, and the settings of the node.
 type clusterCall struct {
 	authority string // a file to adopt
 	valid     time.Duration
 	revoke    bool
+	force     bool
 	args      []string
 	values    *settings.Values
 	dir       authority.Dir
@@ -43,6 +47,8 @@ func clusterCommand(args []string, out io.Writer) error {
 		return c.token()
 	case command == "join" && len(c.args) == 2:
 		return c.join()
+	case command == "recover" && len(c.args) == 0:
+		return c.recover()
 	}
 	return errClusterUsage
 }
@@ -80,6 +86,9 @@ func (c *clusterCall) own(args []string) (rest []string, err error) {
 		switch {
 		case flag == "--revoke" && !assigned:
 			c.revoke = true
+			continue
+		case flag == "--force" && !assigned:
+			c.force = true
 			continue
 		case flag != "--authority" && flag != "--valid":
 			rest = append(rest, given)
@@ -209,5 +218,28 @@ func (c *clusterCall) join() error {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s holds this node's certificate, and where the cluster is\n", c.dir)
+	return nil
+}
+
+// recover makes this node's member of etcd the only one, when most are lost for good.
+func (c *clusterCall) recover() error {
+	o, _, err := clusterOptions(c.values, c.values.Text("data_dir"))
+	if err != nil {
+		return err
+	}
+	if o.Embed == nil {
+		return errors.New("this node has no etcd (etcd_embed): one that runs elsewhere is restored as its manual says")
+	}
+	if !c.force {
+		return errors.New("the member of etcd on this node would be the only one, with what it has: what only other members had is lost, and they " +
+			"must never be started again with their directories. If most of them are lost for good, stop this node, and say so: --force")
+	}
+	o.Embed.Logger = zerolog.New(c.out).Level(zerolog.Disabled)
+	ctx, stop := context.WithTimeout(context.Background(), joinTime)
+	defer stop()
+	if err := etcdmeta.GiveUpOthers(ctx, *o.Embed); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "the member of etcd on this node is the only one now: start the node, and see warren doctor")
 	return nil
 }
