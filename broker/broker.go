@@ -86,6 +86,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.groups.open.Store(&map[uint64]*group.Group{})
 	editor, err := topology.Open(ctx, c.Meta, topology.Options{
 		Node: c.Node, Place: b.groups.place, Prepare: b.groups.prepare, DefaultQueueType: c.DefaultQueueType, ConsumerTimeoutMs: c.consumerTimeoutMs(), Forbidden: topology.Forbidden(c.Permit),
+		Shared:    c.Cluster != nil,
 		Newcomers: c.Newcomers, VHostLimits: c.VHostLimits, VHostPolicies: c.VHostPolicies,
 	})
 	if err != nil {

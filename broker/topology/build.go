@@ -18,6 +18,8 @@ type builder struct {
 	change Change
 	node   uint64
 	stale  map[string]bool // vhosts whose policies changed
+
+	emptied []*Exchange // auto-delete exchanges that lost their last binding
 }
 
 // Change is what an event did, for whoever follows the metadata.
@@ -55,6 +57,7 @@ func build(c *Catalog, e meta.Event, node uint64) (Change, error) {
 		}
 	}
 	b.repolicy()
+	b.leaveEmptied()
 	for name, v := range b.vhosts {
 		if v == nil {
 			next.vhosts = next.vhosts.Delete(name)

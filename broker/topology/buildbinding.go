@@ -74,6 +74,9 @@ func (b *builder) attach(v *VHost, source *Exchange, e *Edge) {
 	from := *source
 	from.Index = from.Index.With(e.binding)
 	from.outgoing = from.outgoing.Set(e.key, e)
+	if from.AutoDelete && b.next.remnants.Len() > 0 {
+		b.cleared(from.key())
+	}
 	if from.kind.Memory == matching.Remembers {
 		b.change.Bound = append(b.change.Bound, e)
 	}
@@ -103,6 +106,9 @@ func (b *builder) detach(v *VHost, e *Edge) {
 			from.Index = from.Index.Without(have.binding)
 			from.outgoing = from.outgoing.Delete(e.key)
 			v.exchanges = v.exchanges.Set(from.Name, &from)
+			if from.AutoDelete && from.outgoing.Len() == 0 {
+				b.emptied = append(b.emptied, &from)
+			}
 		}
 	}
 	if e.ToExchange {

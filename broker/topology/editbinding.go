@@ -53,7 +53,7 @@ func (e *Editor) Bind(ctx context.Context, w BindingWish, by Actor, durable func
 		}
 		return meta.Txn{
 			Guards: []meta.Guard{guard, {Key: key(sectionExchange, v.Name, w.Source), Revision: source.Revision}},
-			Ops:    []meta.Op{{Key: edge.key, Value: []byte("{}"), Ephemeral: !source.Durable || !lasting, With: with}},
+			Ops:    []meta.Op{{Key: edge.key, Value: []byte("{}"), Ephemeral: !e.endures(&source.ExchangeRecord) || !lasting, With: with}},
 		}, nil
 	})
 }
@@ -101,7 +101,7 @@ func (e *Editor) destination(v *VHost, w BindingWish) (guard meta.Guard, lasting
 		if x == nil {
 			return guard, false, protocol.NotFound("no %s", exchangeName(v.Name, w.Destination))
 		}
-		return meta.Guard{Key: key(sectionExchange, v.Name, x.Name), Revision: x.Revision}, x.Durable, nil
+		return meta.Guard{Key: key(sectionExchange, v.Name, x.Name), Revision: x.Revision}, e.endures(&x.ExchangeRecord), nil
 	}
 	q := v.Queue(w.Destination)
 	if q == nil {
@@ -141,7 +141,7 @@ func (e *Editor) Unbind(ctx context.Context, w BindingWish, by Actor, durable fu
 		if _, _, refusal := e.destination(v, w); refusal != nil {
 			return meta.Txn{}, refusal
 		}
-		r := removal{c: c, v: v, seen: map[string]bool{}}
+		r := removal{of: e, c: c, v: v, seen: map[string]bool{}}
 		r.guard(edge.key, edge.Revision)
 		r.edge(edge)
 		return r.txn, nil

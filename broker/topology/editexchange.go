@@ -46,7 +46,7 @@ func (e *Editor) DeclareExchange(ctx context.Context, d ExchangeDeclaration, by 
 		if refusal := by.Authorize(c, v.Name, Configure, "exchange", d.Name); refusal != nil {
 			return meta.Txn{}, refusal
 		}
-		if have := v.Exchange(d.Name); have != nil {
+		if have := v.Exchange(d.Name); have != nil && !c.leaves(have) {
 			return meta.Txn{}, equivalentExchange(have, d).orNil()
 		}
 		if refusal := e.allowExchange(c, v, kind, d, by); refusal != nil {
@@ -73,9 +73,12 @@ func (e *Editor) createExchange(c *Catalog, v *VHost, kind matching.Kind, d Exch
 	}
 	return meta.Txn{
 		Guards: []meta.Guard{{Key: key(sectionVHost, v.Name), Revision: v.Revision}, {Key: k}},
-		Ops:    []meta.Op{put(k, &record, !d.Durable)},
+		Ops:    []meta.Op{put(k, &record, !e.endures(&record))},
 	}, nil
 }
+
+// endures tells whether an exchange outlives the node that it is declared on. One with a queue behind it goes with that.
+func (e *Editor) endures(x *ExchangeRecord) bool { return x.Durable || e.Shared && x.Behind == nil }
 
 func (e *Editor) allowExchange(c *Catalog, v *VHost, kind matching.Kind, d ExchangeDeclaration, by Actor) *protocol.Error {
 	if strings.HasPrefix(d.Name, reserved) {
@@ -158,7 +161,7 @@ func (e *Editor) DeleteExchange(ctx context.Context, vhost, name string, ifUnuse
 		if ifUnused && x.outgoing.Len() > 0 {
 			return meta.Txn{}, protocol.PreconditionFailed("%s in use", exchangeName(vhost, name))
 		}
-		r := removal{c: c, v: v, seen: map[string]bool{}}
+		r := removal{of: e, c: c, v: v, seen: map[string]bool{}}
 		r.exchange(x)
 		return r.txn, nil
 	})

@@ -59,6 +59,8 @@ type Options struct {
 	// VHostLimits and VHostPolicies are what else new vhosts begin with.
 	VHostLimits   []VHostLimits
 	VHostPolicies []VHostPolicy
+	// Shared: other nodes have the same metadata. An exchange is then of no node, and does not go with this one.
+	Shared bool
 	// Forbidden are the deprecated features that are not permitted, by name.
 	Forbidden map[string]bool
 }

@@ -275,7 +275,7 @@ func (e *Editor) DeleteQueue(ctx context.Context, vhost, name string, id uint64,
 		if q == nil || id != 0 && q.ID != id {
 			return meta.Txn{}, nil
 		}
-		r := removal{c: c, v: v, seen: map[string]bool{}}
+		r := removal{of: e, c: c, v: v, seen: map[string]bool{}}
 		r.queue(q)
 		return r.txn, nil
 	})
@@ -288,7 +288,7 @@ func (e *Editor) DeleteQueues(ctx context.Context, vhost string, ids []uint64, d
 		if v == nil {
 			return meta.Txn{}, nil
 		}
-		r := removal{c: c, v: v, seen: map[string]bool{}}
+		r := removal{of: e, c: c, v: v, seen: map[string]bool{}}
 		for _, id := range ids {
 			if q := c.QueueByID(id); q != nil {
 				r.queue(q)

@@ -39,6 +39,29 @@ func (b *builder) leaveEdges(v *VHost, of ...edges) {
 	}
 }
 
+// leaveEmptied notes auto-delete exchanges that lost their last binding and are still there: with a queue of a node that has died,
+// which has removed nothing itself. They are shown until they go, and may be bound again until then.
+func (b *builder) leaveEmptied() {
+	for _, x := range b.emptied {
+		v := b.vhost(x.VHost)
+		if v == nil {
+			continue
+		}
+		if now := v.Exchange(x.Name); now != nil && now.AutoDelete && now.outgoing.Len() == 0 {
+			b.leave(now.key(), now.Revision)
+		}
+	}
+}
+
+// leaves tells whether an exchange is about to go.
+func (c *Catalog) leaves(x *Exchange) bool {
+	_, is := c.remnants.Get(x.key())
+	return is
+}
+
+// key is that of the exchange in the metadata store.
+func (x *Exchange) key() string { return key(sectionExchange, x.VHost, x.Name) }
+
 // leaveVHost notes all that is left in a vhost that goes.
 func (b *builder) leaveVHost(v *VHost) {
 	v.pairs(func(key string, revision int64) { b.leave(key, revision) })

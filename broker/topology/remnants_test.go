@@ -244,6 +244,73 @@ func TestWhatChangesNothingSweepsNothing(t *testing.T) {
 	w.must(err)
 }
 
+// TestAnExchangeWhoseLastBindingGoesWithANode: if it is to go with that binding it does, as soon as anybody changes anything; until
+// then it can be bound again, and stays, or be declared anew.
+func TestAnExchangeWhoseLastBindingGoesWithANode(t *testing.T) {
+	lose := func(w *world) { // as etcd does when a lease ends
+		w.exchange("before", "fanout")
+		w.exchange("goes", "fanout", func(d *ExchangeDeclaration) { d.AutoDelete = true })
+		w.bind(toX("before", "goes", "k"))
+		w.queue("there")
+		w.queue("lost")
+		w.bind(to("goes", "lost", "k"))
+		txn := meta.Txn{}
+		for _, key := range []string{"queue/%2F/lost", "binding/%2F/goes/q/lost/k/"} {
+			txn.Ops = append(txn.Ops, drop(key))
+		}
+		_, err := w.memory.Commit(ctx, txn, nil)
+		w.must(err)
+	}
+	w := newWorld(t)
+	lose(w)
+	w.queue("something else")
+	before := w.vhost().Exchange("before")
+	if w.vhost().Exchange("goes") != nil || before == nil || before.outgoing.Len() != 0 || w.anew().remnants.Len() != 0 {
+		t.Errorf("it has not gone: %s", names(w.Catalog()))
+	}
+	w = newWorld(t)
+	lose(w)
+	w.must(w.declareExchange("goes", "direct"))
+	if x := w.vhost().Exchange("goes"); x == nil || x.Type != "direct" || x.incoming.Len() != 0 {
+		t.Errorf("it was not declared anew: %s", names(w.Catalog()))
+	}
+	w = newWorld(t)
+	lose(w)
+	w.write("binding/%2F/goes/q/there/k/", "{}") // by somebody who had not heard of it
+	w.queue("something else")
+	if x := w.vhost().Exchange("goes"); x == nil || x.outgoing.Len() != 1 {
+		t.Errorf("it was bound again, and has gone: %s", names(w.Catalog()))
+	}
+}
+
+// TestAnExchangeOfACluster is of no node, durable or not, unless there is a queue behind it; its bindings go with their queues.
+func TestAnExchangeOfACluster(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		w := newWorld(t, func(o *Options) { o.Shared = shared })
+		passing := func(d *ExchangeDeclaration) { d.Durable = false }
+		w.exchange("lasting", "fanout")
+		w.exchange("passing", "fanout", passing)
+		w.exchange("remembers", "x-recent-history", passing)
+		w.queue("q")
+		w.queue("mine", func(d *QueueDeclaration) { d.Durable, d.Exclusive = false, true })
+		w.bind(to("passing", "q", "k"), to("passing", "mine", "k"), toX("lasting", "passing", "k"), to("remembers", "q", "k"))
+		for key, lasts := range map[string]bool{
+			"exchange/%2F/lasting": true, "exchange/%2F/passing": shared, "exchange/%2F/remembers": false,
+			"binding/%2F/passing/q/q/k/": shared, "binding/%2F/passing/q/mine/k/": false, "binding/%2F/lasting/x/passing/k/": shared,
+			"binding/%2F/remembers/q/q/k/": false,
+		} {
+			if _, is := w.disk[key]; is != lasts {
+				t.Errorf("shared %v: %s is there after a restart: %v", shared, key, is)
+			}
+		}
+		w.must(w.DeleteExchange(ctx, "/", "passing", false, &actor{}, nil))
+		w.must(w.DeleteQueue(ctx, "/", "mine", 0, nil))
+		if c := w.restarted(); c.VHost("/").Exchange("passing") != nil || c.remnants.Len() != 0 {
+			t.Errorf("shared %v: what was deleted is there after a restart: %s", shared, names(c))
+		}
+	}
+}
+
 // names are what a catalog shows, but for what differs each time that it is made.
 func names(c *Catalog) string {
 	var b strings.Builder

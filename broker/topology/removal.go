@@ -7,6 +7,7 @@ import (
 // removal gathers the transaction that removes something and all that goes with it: its bindings, and the auto-delete
 // exchanges that thereby lose the last binding they were the source of.
 type removal struct {
+	of   *Editor
 	c    *Catalog
 	v    *VHost
 	txn  meta.Txn
@@ -43,7 +44,7 @@ func (r *removal) exchange(x *Exchange) {
 		return
 	}
 	r.guard(k, x.Revision)
-	r.drop(k, !x.Durable)
+	r.drop(k, !r.of.endures(&x.ExchangeRecord))
 	x.Outgoing(func(e *Edge) bool {
 		r.edge(e)
 		return true
@@ -59,7 +60,7 @@ func (r *removal) edge(e *Edge) {
 	if r.seen[e.key] {
 		return
 	}
-	r.drop(e.key, !r.v.lasting(e))
+	r.drop(e.key, !r.lasting(e))
 	source := r.v.Exchange(e.Source)
 	if source == nil || !source.AutoDelete {
 		return
@@ -75,15 +76,15 @@ func (r *removal) edge(e *Edge) {
 }
 
 // lasting tells whether a binding survives a restart: both its ends do.
-func (v *VHost) lasting(e *Edge) bool {
-	source := v.Exchange(e.Source)
-	if source == nil || !source.Durable {
+func (r *removal) lasting(e *Edge) bool {
+	source := r.v.Exchange(e.Source)
+	if source == nil || !r.of.endures(&source.ExchangeRecord) {
 		return false
 	}
 	if e.ToExchange {
-		x := v.Exchange(e.Destination)
-		return x != nil && x.Durable
+		x := r.v.Exchange(e.Destination)
+		return x != nil && r.of.endures(&x.ExchangeRecord)
 	}
-	q := v.Queue(e.Destination)
+	q := r.v.Queue(e.Destination)
 	return q != nil && q.Lasting()
 }

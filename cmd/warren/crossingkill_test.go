@@ -22,6 +22,7 @@ func loseANode(t *testing.T, c *trio) {
 	}
 	scenes := []scene{
 		{"exclusive queues", loseExclusive}, {"queues that do not last", loseTransient}, {"auto-delete", loseLastConsumer}, {"bindings", loseBinder},
+		{"exchanges", loseDeclarer},
 		{"direct replies", loseRequester}, {"single active consumer", loseActive}, {"exclusive consumer", loseExclusiveConsumer},
 		{"a leader with consumers elsewhere", loseLeader}, {"streams", loseStreamLeader},
 		{"idempotent publishing", losePublisher}, {"delays", loseDelays}, {"transactions", loseTransaction},
@@ -128,6 +129,31 @@ func loseBinder(t *testing.T, c *trio) func(*testing.T) {
 		g.send("amq.direct", "to.bound", "directly")
 		for _, queue := range []string{lasting, "bound.transient"} {
 			g.wants(g.channel().reads(queue, 2), "through", "directly")
+		}
+	}
+}
+
+// loseDeclarer: an exchange of a client of the node is nobody's in particular and stays, durable or not. One that is to go with
+// its last binding goes if that was of a queue of the node, and can be declared anew as something else.
+func loseDeclarer(t *testing.T, c *trio) func(*testing.T) {
+	g, declarer := c.at(t, 0), c.at(t, victimNode)
+	declarer.must(declarer.ExchangeDeclare("stays", "fanout", false, false, false, false, nil))
+	lasting := g.durable("stays")
+	g.must(g.QueueBind(lasting, "", "stays", false, nil))
+	_, err := declarer.QueueDeclare("the declarer's own", false, false, true, false, nil)
+	declarer.must(err)
+	for _, durable := range []bool{false, true} {
+		name := fmt.Sprint("goes.", durable)
+		g.must(g.ExchangeDeclare(name, "fanout", durable, true, false, false, nil))
+		declarer.must(declarer.QueueBind("the declarer's own", "", name, false, nil))
+	}
+	return func(t *testing.T) {
+		g := c.at(t, 1)
+		g.gone("the declarer's own")
+		g.send("stays", "", "through")
+		g.wants(g.channel().reads(lasting, 1), "through")
+		for _, durable := range []bool{false, true} {
+			g.must(g.ExchangeDeclare(fmt.Sprint("goes.", durable), "direct", durable, false, false, false, nil))
 		}
 	}
 }
