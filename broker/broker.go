@@ -102,6 +102,7 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	editor.Listen(b.registry.Follow)
 	editor.Listen(b.countQueues)
+	b.sessions.Go(func() { editor.Pay(b.running) })
 	if err := b.bootstrap(ctx); err != nil {
 		return fmt.Errorf("making the first vhost and user: %w", err)
 	}

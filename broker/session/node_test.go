@@ -32,8 +32,23 @@ type node struct {
 	group    *group.Group
 	listener net.Listener
 	bugs     atomic.Int64 // that were logged
+	away     atomic.Bool  // the metadata store takes nothing
 
 	onHandle atomic.Pointer[func()] // called when a session asks for its way to the group
+}
+
+// store is metadata that is away at times.
+type store struct {
+	*meta.Memory
+	away *atomic.Bool
+}
+
+// Commit implements meta.Store.
+func (s store) Commit(ctx context.Context, t meta.Txn, durable func(error)) (int64, error) {
+	if s.away.Load() {
+		return 0, meta.ErrUnavailable
+	}
+	return s.Memory.Commit(ctx, t, durable)
 }
 
 func newNode(t *testing.T) *node {
@@ -45,7 +60,7 @@ func newNode(t *testing.T) *node {
 			t.Fatal(err)
 		}
 	}
-	editor, err := topology.Open(context.Background(), meta.NewMemory(nil, 0), topology.Options{
+	editor, err := topology.Open(context.Background(), store{meta.NewMemory(nil, 0), &n.away}, topology.Options{
 		Node: 1, Place: func(*topology.Catalog, *topology.Queue) uint64 { return 1 },
 	})
 	must(err)

@@ -329,7 +329,8 @@ func (w *writer) dropExclusive(then func()) {
 	}
 	go func() {
 		if err := w.env.Editor.DeleteQueues(w.acting(), w.vhost, ids, nil); err != nil {
-			w.logger.Error().Err(err).Int("queues", len(ids)).Msg("exclusive queues could not be deleted")
+			w.logger.Error().Err(err).Int("queues", len(ids)).Msg("exclusive queues could not be deleted; that is tried again")
+			w.env.Editor.Owe(w.vhost, ids)
 		}
 		w.box.order(finish)
 	}()

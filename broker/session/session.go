@@ -210,7 +210,11 @@ func (s *Session) salvage() {
 	}
 	err := door.Flush()
 	if ids := slices.Collect(maps.Keys(s.writer.exclusive)); len(ids) > 0 {
-		err = errors.Join(err, s.env.Editor.DeleteQueues(s.acting(), s.vhost, ids, nil))
+		failed := s.env.Editor.DeleteQueues(s.acting(), s.vhost, ids, nil)
+		if failed != nil {
+			s.env.Editor.Owe(s.vhost, ids)
+		}
+		err = errors.Join(err, failed)
 	}
 	if err != nil {
 		s.logger.Error().Err(err).Msg("what the connection held is not given back")

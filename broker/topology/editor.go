@@ -71,6 +71,7 @@ type Editor struct {
 	store   meta.Store
 	current atomic.Pointer[Catalog]
 	turn    chan struct{} // holds a token while a change is planned and committed
+	debts   debts
 
 	mu        sync.Mutex // guards what follows
 	listeners []func(Change)
@@ -84,7 +85,7 @@ func Open(ctx context.Context, store meta.Store, o Options) (*Editor, error) {
 	if o.ConsumerTimeoutMs == 0 {
 		o.ConsumerTimeoutMs = ConsumerTimeoutDefault
 	}
-	e := &Editor{Options: o, store: store, arrived: make(chan struct{}), turn: make(chan struct{}, 1)}
+	e := &Editor{Options: o, store: store, arrived: make(chan struct{}), turn: make(chan struct{}, 1), debts: newDebts()}
 	empty := NewCatalog()
 	empty.consumerTimeoutMs = max(o.ConsumerTimeoutMs, queue.None)
 	e.current.Store(empty)
