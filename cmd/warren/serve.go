@@ -34,6 +34,7 @@ type server struct {
 	store    *store.Store    // nil if nothing is kept on disk
 	cluster  *clustered.Node // nil if the node is alone
 	closeAll []func() error  // in the order in which they were opened
+	pacer    *pacer
 	damage   damage
 
 	mu     sync.Mutex // guards what follows
@@ -132,6 +133,8 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	limitHeap(memory)
+	s.pacer = openPacer(memory)
+	s.closeAll = append(s.closeAll, s.pacer.Close)
 	config, err := configure(s.values, func(err error) { s.logger.Error().Err(err).Msg("the old certificates stay") })
 	if err != nil {
 		return err
@@ -253,6 +256,7 @@ func (s *server) take(values *settings.Values) error {
 		return err
 	}
 	limitHeap(memory)
+	s.pacer.limit(memory)
 	changed, waiting := s.settings().Difference(values)
 	if err := s.journal.reload(values); err != nil {
 		return err
