@@ -75,6 +75,9 @@ type behind struct {
 	do  func()
 }
 
+// spare is memory that large bursts took, for the next ones.
+var spare sync.Pool
+
 // Window is how many bytes a session may have under way before it waits: what bounds the batches that wait in the logs. Where
 // many sessions share a group, their shares of it are smaller.
 const Window = 4 << 20
@@ -108,6 +111,11 @@ func (d *Door) Batch(group uint64) (*queue.Batch, error) {
 	}
 	if !l.open {
 		l.open = true
+		if l.batch.Bare() {
+			if memory, ok := spare.Get().(*[]byte); ok {
+				l.batch.Lend(*memory)
+			}
+		}
 		d.open = append(d.open, l)
 	}
 	return &l.batch, nil
@@ -132,7 +140,9 @@ func (d *Door) handIn(l *link) error {
 	}
 	data := bytes.Clone(l.batch.Bytes())
 	l.batch.Reset()
-	l.batch.Trim()
+	if memory := l.batch.Trim(); memory != nil && cap(memory) <= Window {
+		spare.Put(&memory)
+	}
 	size := len(data)
 	if l.handle.Share() == Unbounded {
 		size = 0

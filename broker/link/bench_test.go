@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -20,16 +21,18 @@ type mirror struct {
 }
 
 // Send implements Peers.
-func (m *mirror) Send(_ uint64, data []byte) error {
+func (m *mirror) Send(_ uint64, parts ...[]byte) error {
+	data := parts[0]
 	r := reader{data: data[1:]}
 	switch data[0] {
 	case kindAttach:
 		a := r.attach()
 		go m.links.Receive(2, appendAttached(nil, 1, a.epoch, make([]uint64, len(a.callers))))
 	case kindPropose:
+		r.data = slices.Concat(r.data, parts[1])
 		p := r.propose()
 		key := queue.SessionKey{Node: p.batch.From.Node, Session: p.batch.From.Session}
-		m.reply = appendEvents(m.reply[:0], 1, p.epoch, key, []group.Event{{Effect: queue.Effect{Kind: queue.Applied, Number: p.batch.From.Seq}}})
+		m.reply = slices.Concat(eventParts(1, p.epoch, key, []group.Event{{Effect: queue.Effect{Kind: queue.Applied, Number: p.batch.From.Seq}}})...)
 	}
 	return nil
 }

@@ -112,8 +112,8 @@ func (s *guests) refuse(at visit, epoch uint64) {
 	s.send(at, appendRefused(nil, at.group, epoch, s.links.Leader(at.group)))
 }
 
-func (s *guests) send(at visit, data []byte) bool {
-	if err := s.links.Peers.Send(at.node, data); err != nil {
+func (s *guests) send(at visit, parts ...[]byte) bool {
+	if err := s.links.Peers.Send(at.node, parts...); err != nil {
 		s.links.Logger.Debug().Err(err).Uint64("node", at.node).Uint64("group", at.group).Msg("not sent")
 		return false
 	}
@@ -220,7 +220,7 @@ func (s *guests) pass(id uint64, to queue.SessionKey, events []group.Event) bool
 			g.flight += len(events[i].Data)
 		}
 	}
-	if !s.send(at, appendEvents(nil, id, v.epoch, to, events)) {
+	if !s.send(at, eventParts(id, v.epoch, to, events)...) {
 		s.drop(at)
 	}
 	return true

@@ -27,9 +27,9 @@ import (
 
 // Peers carries what nodes say to each other.
 type Peers interface {
-	// Send gives bytes away to another node, for its Receive. It does not block. What is sent arrives in order or not at
-	// all; when something may be missing, Lost is told.
-	Send(node uint64, data []byte) error
+	// Send gives bytes away to another node, for its Receive: the parts of one message, none of which may change any more. It
+	// does not block. What is sent arrives in order or not at all; when something may be missing, Lost is told.
+	Send(node uint64, parts ...[]byte) error
 }
 
 // Env is what Links need of the broker. Its functions must not block.

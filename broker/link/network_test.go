@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -80,7 +81,8 @@ func (l *line) push(f func()) bool {
 }
 
 // Send implements Peers.
-func (p port) Send(to uint64, data []byte) error {
+func (p port) Send(to uint64, parts ...[]byte) error {
+	data := slices.Concat(parts...)
 	n := p.network
 	n.mu.Lock()
 	receiver, lost := n.links[to], n.deaf[[2]uint64{p.node, to}]

@@ -120,7 +120,7 @@ func (r *route) handIn(p *pending) {
 			err = oplog.ErrClosed
 		}
 	} else {
-		err = r.links.Peers.Send(r.leader, appendPropose(nil, r.group, r.epoch, uint64(r.links.Newest()), b))
+		err = r.links.Peers.Send(r.leader, proposeParts(r.group, r.epoch, uint64(r.links.Newest()), b)...)
 	}
 	if err != nil {
 		r.links.Logger.Debug().Err(err).Uint64("group", r.group).Uint64("leader", r.leader).Msg("a batch was not taken, and will be handed in again")

@@ -100,9 +100,10 @@ func appendRefused(dst []byte, id, epoch, leader uint64) []byte {
 	return uvarints(append(dst, kindRefused), id, epoch, leader)
 }
 
-func appendPropose(dst []byte, id, epoch, revision uint64, b *oplog.Batch) []byte {
-	dst = uvarints(append(dst, kindPropose), id, epoch, revision, b.From.Node, b.From.Session, b.From.Seq)
-	return appendBytes(dst, b.Data)
+// proposeParts is a propose message, without a copy of the batch.
+func proposeParts(id, epoch, revision uint64, b *oplog.Batch) [][]byte {
+	head := uvarints(append(make([]byte, 0, 64), kindPropose), id, epoch, revision, b.From.Node, b.From.Session, b.From.Seq, uint64(len(b.Data)))
+	return [][]byte{head, b.Data}
 }
 
 func appendTook(dst []byte, id, epoch uint64, key queue.SessionKey, bytes int) []byte {
@@ -113,13 +114,34 @@ func appendGone(dst []byte, id, epoch uint64, key queue.SessionKey) []byte {
 	return uvarints(append(dst, kindGone), id, epoch, key.Node, key.Session, 0)
 }
 
-func appendEvents(dst []byte, id, epoch uint64, to queue.SessionKey, events []group.Event) []byte {
-	dst = uvarints(append(dst, kindEvents), id, epoch, to.Node, to.Session, uint64(len(events)))
+// partLeast is how long records must be to be sent from where they lie: what is shorter is copied.
+const partLeast = 4 << 10
+
+// eventParts is an events message, without a copy of long records.
+func eventParts(id, epoch uint64, to queue.SessionKey, events []group.Event) (parts [][]byte) {
+	room := 64
 	for i := range events {
-		dst = appendEvent(dst, &events[i])
+		if room += eventRoom; len(events[i].Data) < partLeast {
+			room += len(events[i].Data)
+		}
 	}
-	return dst
+	dst := uvarints(append(make([]byte, 0, room), kindEvents), id, epoch, to.Node, to.Session, uint64(len(events)))
+	from := 0
+	for i := range events {
+		e := &events[i]
+		dst = appendEvent(dst, e)
+		if len(e.Data) < partLeast {
+			dst = append(dst, e.Data...)
+			continue
+		}
+		parts = append(parts, dst[from:len(dst):len(dst)], e.Data)
+		from = len(dst)
+	}
+	return append(parts, dst[from:])
 }
+
+// eventRoom is more than most events take without their records.
+const eventRoom = 48
 
 // Flags of an event.
 const (
@@ -128,6 +150,7 @@ const (
 	flagStream
 )
 
+// appendEvent appends all of an event but its records, which come next.
 func appendEvent(dst []byte, e *group.Event) []byte {
 	flags := byte(0)
 	if e.Redelivered {
@@ -140,9 +163,8 @@ func appendEvent(dst []byte, e *group.Event) []byte {
 		flags |= flagStream
 	}
 	dst = append(dst, byte(e.Kind), byte(e.Outcome), flags)
-	dst = uvarints(dst, uint64(e.Queue), uint64(e.Consumer), uint64(e.Request), uint64(e.Channel), e.Number, uint64(e.Count),
-		e.Index, uint64(e.Offset), uint64(e.Stride), uint64(e.Deliveries), uint64(e.Acquired), e.Ready)
-	return appendBytes(dst, e.Data)
+	return uvarints(dst, uint64(e.Queue), uint64(e.Consumer), uint64(e.Request), uint64(e.Channel), e.Number, uint64(e.Count),
+		e.Index, uint64(e.Offset), uint64(e.Stride), uint64(e.Deliveries), uint64(e.Acquired), e.Ready, uint64(len(e.Data)))
 }
 
 // reader takes what was appended off the front; bad is set, for good, once something was missing.

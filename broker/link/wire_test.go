@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -56,7 +57,7 @@ func TestWhatAnotherNodeSendsIsNotBelieved(t *testing.T) {
 		}
 		change(&e)
 		before := w.logged.lines("was dropped")
-		w.links[4].Receive(1, appendEvents(nil, 1, epoch, s.key, []group.Event{e}))
+		w.links[4].Receive(1, slices.Concat(eventParts(1, epoch, s.key, []group.Event{e})...))
 		if w.logged.lines("was dropped") != before+1 {
 			t.Errorf("%s: taken", name)
 		}
@@ -67,7 +68,7 @@ func TestWhatAnotherNodeSendsIsNotBelieved(t *testing.T) {
 		changed[at] ^= 0xff
 		for _, bad := range [][]byte{good[:at], changed} {
 			if queue.Check(bad) != nil { // what is still a batch would be taken for one
-				w.links[1].Receive(4, appendPropose(nil, 1, epoch, 0, &oplog.Batch{From: oplog.Origin{Node: 4, Session: 100, Seq: 3}, Data: bad}))
+				w.links[1].Receive(4, slices.Concat(proposeParts(1, epoch, 0, &oplog.Batch{From: oplog.Origin{Node: 4, Session: 100, Seq: 3}, Data: bad})...))
 			}
 		}
 	}
@@ -80,11 +81,11 @@ func FuzzReceive(f *testing.F) {
 	key := queue.SessionKey{Node: 4, Session: 100}
 	f.Add(appendAttach(nil, kindAttach, 1, 1, 50, []group.Caller{{Key: key, Seen: []queue.Seen{{Consumer: 1, Number: 2}}}}))
 	f.Add(appendAttached(nil, 1, 1, []uint64{1, 2}))
-	f.Add(appendPropose(nil, 1, 1, 0, &oplog.Batch{From: oplog.Origin{Node: 4, Session: 100, Seq: 1}, Data: someBatch()}))
+	f.Add(slices.Concat(proposeParts(1, 1, 0, &oplog.Batch{From: oplog.Origin{Node: 4, Session: 100, Seq: 1}, Data: someBatch()})...))
 	f.Add(appendTook(nil, 1, 1, key, 100))
-	f.Add(appendEvents(nil, 1, 1, key, []group.Event{{
+	f.Add(slices.Concat(eventParts(1, 1, key, []group.Event{{
 		Effect: queue.Effect{Kind: queue.Deliver, Consumer: 1, Number: 1, Count: 2, Stride: 50}, Data: make([]byte, 100-queue.RecordGap),
-	}}))
+	}})...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r reader
 		for _, take := range []func(){

@@ -57,11 +57,31 @@ func (b *Batch) Reset() { *b = Batch{data: b.data[:0]} }
 // batchKept is the memory an empty batch keeps.
 const batchKept = 256 << 10
 
-// Trim gives up memory that one large burst took. The batch must be empty.
-func (b *Batch) Trim() {
+// Trim gives up, and gives back, memory that one large burst took; nil if it took none. The batch must be empty.
+func (b *Batch) Trim() (memory []byte) {
 	if cap(b.data) > batchKept {
-		b.data = nil
+		memory, b.data = b.data[:0], nil
 	}
+	return memory
+}
+
+// Bare tells whether the batch has no memory.
+func (b *Batch) Bare() bool { return cap(b.data) == 0 }
+
+// Lend gives a bare batch memory to begin with.
+func (b *Batch) Lend(memory []byte) { b.data = memory[:0] }
+
+// grow makes room for n bytes more: no more than an empty batch keeps, as long as that is enough.
+func (b *Batch) grow(n int) {
+	need := len(b.data) + n
+	if need <= cap(b.data) {
+		return
+	}
+	size := max(2*cap(b.data), need)
+	if need <= batchKept {
+		size = min(size, batchKept)
+	}
+	b.data = append(make([]byte, 0, size), b.data...)
 }
 
 // Add appends a command.
@@ -87,6 +107,7 @@ func (b *Batch) Publish(channel uint16, number uint64, targets []ID, m *message.
 		b.begin(channel, number, targets)
 	}
 	n := m.Length()
+	b.grow(n + RecordGap)
 	b.open.note(uint32(n+RecordGap), m)
 	b.data = le.AppendUint32(b.data, uint32(n))
 	b.data = message.Append(b.data, m)

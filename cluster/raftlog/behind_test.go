@@ -83,7 +83,7 @@ func TestWhatComesLateDoesNotCountAgain(t *testing.T) {
 		m.Commit = proto.Uint64(commit)
 		o := outbox{}
 		o.add(address(theGroup), m)
-		a.host.Receive(1, o[3])
+		a.host.Receive(1, o[3][0])
 	}
 	for _, m := range late {
 		hand(m, 0)

@@ -28,7 +28,7 @@ func TestAStateIsNoMessage(t *testing.T) {
 		Type: raftpb.MsgSnap.Enum(), From: proto.Uint64(1), To: proto.Uint64(2), Term: proto.Uint64(9),
 		Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{ConfState: conf, Index: proto.Uint64(100), Term: proto.Uint64(9)}},
 	})
-	s.actors[2].host.Receive(1, o[2])
+	s.actors[2].host.Receive(1, o[2][0])
 	must(t, s.settle())
 	if last := s.actors[2].member.log.last; last > 90 {
 		t.Errorf("the log ends at %d", last)

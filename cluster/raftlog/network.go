@@ -13,7 +13,8 @@ import (
 
 // Network carries what members of different nodes have to say to each other.
 type Network interface {
-	// Send gives bytes away, for Receive of another node's Host. It does not block; what it loses raft sends again.
+	// Send gives bytes away, for Receive of another node's Host, which only borrows them. It does not block; what it loses raft
+	// sends again.
 	Send(to uint64, data []byte)
 	// Stream lets something long be written, for ReceiveStream of another node's Host, and waits for what that returns. It must
 	// return, with an error, when the connection is lost or the network is closed; a Host is closed behind its Network.
@@ -29,24 +30,31 @@ const (
 	campaignMost  = 100 * time.Millisecond
 )
 
-// outbox is what a round has to send to other nodes, by node: of each message its address 8 bytes, the length 4 bytes, and the
-// message.
-type outbox map[uint64][]byte
+// outbox is what a round has to send to other nodes, by node, in pieces: of each message its address 8 bytes, the length 4 bytes,
+// and the message. Short ones share a piece.
+type outbox map[uint64][][]byte
+
+// pieceLeast is the room in a piece.
+const pieceLeast = 4 << 10
 
 func (o outbox) add(of address, message *raftpb.Message) {
-	to := message.GetTo()
-	data := binary.LittleEndian.AppendUint64(o[to], uint64(of))
-	at := len(data)
-	data = append(data, 0, 0, 0, 0)
-	data, err := proto.MarshalOptions{}.MarshalAppend(data, message)
+	to, size := message.GetTo(), proto.Size(message)
+	pieces := o[to]
+	if last := len(pieces) - 1; last < 0 || cap(pieces[last])-len(pieces[last]) < 12+size {
+		pieces = append(pieces, make([]byte, 0, max(12+size, pieceLeast)))
+		o[to] = pieces
+	}
+	piece := &pieces[len(pieces)-1]
+	data := binary.LittleEndian.AppendUint64(*piece, uint64(of))
+	data = binary.LittleEndian.AppendUint32(data, uint32(size))
+	data, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(data, message)
 	if err != nil {
 		bug("group %d: a message cannot be written: %v", of.group(), err)
 	}
-	binary.LittleEndian.PutUint32(data[at:], uint32(len(data)-at-4))
-	o[to] = data
+	*piece = data
 }
 
-// Receive takes what another node's Network was given. What is no message, or of a group that is not here, is dropped.
+// Receive takes what another node's Network was given, and keeps none of it. What is no message, or of a group that is not here, is dropped.
 func (h *Host) Receive(from uint64, data []byte) {
 	var steps []step
 	for len(data) >= 12 {

@@ -195,8 +195,10 @@ func (w *worker) goRound(r *round) {
 			m.look()
 		}
 	}
-	for to, data := range r.out {
-		w.host.Network.Send(to, data)
+	for to, pieces := range r.out {
+		for _, data := range pieces {
+			w.host.Network.Send(to, data)
+		}
 	}
 	switch {
 	case r.batch == nil:

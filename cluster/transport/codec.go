@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// codec leaves bytes as they are: it sends a [][]byte and receives a *[]byte.
+// codec leaves bytes as they are: it sends a [][]byte and receives a *[]byte, or a *mem.Buffer, which is to be freed.
 type codec struct{}
 
 // Name implements encoding.CodecV2.
@@ -27,10 +27,13 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal implements encoding.CodecV2.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
-	into, ok := v.(*[]byte)
-	if !ok {
+	switch into := v.(type) {
+	case *[]byte:
+		*into = data.Materialize()
+	case *mem.Buffer:
+		*into = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	default:
 		return fmt.Errorf("transport: bytes cannot be received as %T", v)
 	}
-	*into = data.Materialize()
 	return nil
 }

@@ -18,7 +18,7 @@ const sendMax = 4 << 20
 type laneOut struct {
 	mu      sync.Mutex
 	arrived *sync.Cond
-	waiting [][]byte
+	waiting [][][]byte // of each message the parts
 	bytes   int
 	open    bool
 	full    bool
@@ -27,22 +27,30 @@ type laneOut struct {
 
 func (l *laneOut) init() { l.arrived = sync.NewCond(&l.mu) }
 
-func (l *laneOut) push(data []byte) error {
+// length is that of a message.
+func length(parts [][]byte) (n int) {
+	for _, part := range parts {
+		n += len(part)
+	}
+	return n
+}
+
+func (l *laneOut) push(message [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.open || l.full {
 		return ErrDropped
 	}
-	if l.bytes += len(data); l.bytes > laneMax {
+	if l.bytes += length(message); l.bytes > laneMax {
 		l.full = true
 	}
-	l.waiting = append(l.waiting, data)
+	l.waiting = append(l.waiting, message)
 	l.arrived.Signal()
 	return nil
 }
 
 // take gives the oldest of what waits, as soon as something does; nil when the lane is closed or was given up.
-func (l *laneOut) take() [][]byte {
+func (l *laneOut) take() [][][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.waiting) == 0 && l.open && !l.closed {
@@ -51,10 +59,13 @@ func (l *laneOut) take() [][]byte {
 	if l.closed || !l.open || l.full {
 		return nil
 	}
-	n, size := 1, len(l.waiting[0])
-	for n < len(l.waiting) && size+len(l.waiting[n]) <= sendMax {
-		size += len(l.waiting[n])
-		n++
+	n, size := 0, 0
+	for n < len(l.waiting) {
+		next := length(l.waiting[n])
+		if n > 0 && size+next > sendMax {
+			break
+		}
+		n, size = n+1, size+next
 	}
 	taken := l.waiting[:n:n]
 	l.waiting, l.bytes = l.waiting[n:], l.bytes-size

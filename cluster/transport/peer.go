@@ -172,13 +172,13 @@ func (p *peer) send(lane Lane) error {
 }
 
 // framed puts the length before each message.
-func framed(list [][]byte) [][]byte {
-	parts := make([][]byte, 0, 2*len(list))
+func framed(list [][][]byte) [][]byte {
+	parts := make([][]byte, 0, 3*len(list))
 	heads := make([]byte, 4*len(list))
-	for i, data := range list {
+	for i, message := range list {
 		head := heads[4*i : 4*i+4 : 4*i+4]
-		binary.LittleEndian.PutUint32(head, uint32(len(data)))
-		parts = append(parts, head, data)
+		binary.LittleEndian.PutUint32(head, uint32(length(message)))
+		parts = append(append(parts, head), message...)
 	}
 	return parts
 }

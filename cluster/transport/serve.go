@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -67,25 +68,47 @@ func (t *Transport) serveMessages(_ any, stream grpc.ServerStream) error {
 // receive gives the handler what comes on a lane, until it ends.
 func (t *Transport) receive(from uint64, lane Lane, stream grpc.ServerStream) error {
 	for {
-		var data []byte
-		if err := stream.RecvMsg(&data); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		data, free, err := receiveSome(lane, stream)
+		if err == nil {
+			err = t.unframe(from, lane, data)
+			free()
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
 			return err
 		}
-		for len(data) > 0 {
-			if len(data) < 4 {
-				return status.Error(codes.DataLoss, "a message without its length")
-			}
-			n := binary.LittleEndian.Uint32(data)
-			if uint64(n) > uint64(len(data)-4) {
-				return status.Error(codes.DataLoss, "a message is cut off")
-			}
-			t.Handler.Receive(from, lane, data[4:4+n:4+n])
-			data = data[4+n:]
-		}
 	}
+}
+
+// receiveSome gives bytes that came on a lane, until they are freed.
+func receiveSome(lane Lane, stream grpc.ServerStream) (data []byte, free func(), err error) {
+	if lane != Raft {
+		err = stream.RecvMsg(&data)
+		return data, func() {}, err
+	}
+	var buffer mem.Buffer
+	if err := stream.RecvMsg(&buffer); err != nil {
+		return nil, nil, err
+	}
+	return buffer.ReadOnlyData(), buffer.Free, nil
+}
+
+// unframe gives the handler the messages that came together.
+func (t *Transport) unframe(from uint64, lane Lane, data []byte) error {
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return status.Error(codes.DataLoss, "a message without its length")
+		}
+		n := binary.LittleEndian.Uint32(data)
+		if uint64(n) > uint64(len(data)-4) {
+			return status.Error(codes.DataLoss, "a message is cut off")
+		}
+		t.Handler.Receive(from, lane, data[4:4+n:4+n])
+		data = data[4+n:]
+	}
+	return nil
 }
 
 // streamPart is how long the pieces of a Stream are.

@@ -39,7 +39,8 @@ const (
 
 // Handler takes what other nodes send. Its methods may be called from several goroutines.
 type Handler interface {
-	// Receive takes a message. The calls for one peer and lane come one after another; data is the handler's to keep.
+	// Receive takes a message. The calls for one peer and lane come one after another; data is the handler's to keep, but on
+	// the lane Raft, where it is borrowed until Receive returns.
 	Receive(from uint64, lane Lane, data []byte)
 	// Found tells that a lane to a peer is open: what is sent from now on may arrive.
 	Found(peer uint64, lane Lane)
@@ -165,14 +166,14 @@ func (t *Transport) peer(node uint64) (*peer, error) {
 	return p, nil
 }
 
-// Send queues a message; the bytes are given away. It never blocks: a message that finds no open lane is dropped, and the
-// error says so.
-func (t *Transport) Send(node uint64, lane Lane, data []byte) error {
+// Send queues a message; the bytes of its parts are given away. It never blocks: a message that finds no open lane is dropped,
+// and the error says so.
+func (t *Transport) Send(node uint64, lane Lane, parts ...[]byte) error {
 	p, err := t.peer(node)
 	if err != nil {
 		return err
 	}
-	return p.lanes[lane].push(data)
+	return p.lanes[lane].push(parts)
 }
 
 // Close ends all connections.

@@ -34,7 +34,7 @@ type handler struct {
 }
 
 func (h *handler) Receive(from uint64, lane Lane, data []byte) {
-	h.heard <- noted{from: from, lane: lane, data: data, what: "received"}
+	h.heard <- noted{from: from, lane: lane, data: bytes.Clone(data), what: "received"}
 }
 func (h *handler) Found(peer uint64, lane Lane) {
 	h.heard <- noted{from: peer, lane: lane, what: "found"}
@@ -101,7 +101,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	const n = 20_000
 	for i := range n {
 		data := binary.LittleEndian.AppendUint32(nil, uint32(i))
-		if err := a.Send(2, Raft, append(data, make([]byte, i%300)...)); err != nil {
+		if err := a.Send(2, Raft, data, make([]byte, i%300)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,7 +16,7 @@ const (
 	collections = 4
 	// collectorShare of the budget, and collectorMost, bound that room.
 	collectorShare = 8
-	collectorMost  = 128 << 20
+	collectorMost  = 64 << 20
 	// liveLeast is what Go takes for alive in any case.
 	liveLeast = 4 << 20
 )

@@ -14,9 +14,9 @@ func TestTheCollectorHasRoomUnderLoad(t *testing.T) {
 	}{
 		{40 << 20, 0, collectorMost, 100},
 		{40 << 20, 80 << 20, collectorMost, 100},
-		{40 << 20, 320 << 20, collectorMost, 200},
-		{64 << 20, 64 << 30, collectorMost, 200},
-		{1 << 20, 64 << 30, collectorMost, 3200},
+		{20 << 20, 160 << 20, collectorMost, 200},
+		{32 << 20, 64 << 30, collectorMost, 200},
+		{1 << 20, 64 << 30, collectorMost, 1600},
 		{400 << 20, 64 << 30, collectorMost, 100},
 		{64 << 20, 64 << 30, 32 << 20, 100},
 	} {

@@ -359,6 +359,6 @@ type lane struct {
 }
 
 // Send implements link.Peers.
-func (l lane) Send(node uint64, data []byte) error {
-	return l.Transport.Send(node, l.number, data)
+func (l lane) Send(node uint64, parts ...[]byte) error {
+	return l.Transport.Send(node, l.number, parts...)
 }
