@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type node struct {
 	listener net.Listener
 	bugs     atomic.Int64 // that were logged
 	away     atomic.Bool  // the metadata store takes nothing
+	damaged  atomic.Bool  // there is no way to the group
 
 	onHandle atomic.Pointer[func()] // called when a session asks for its way to the group
 }
@@ -130,6 +132,9 @@ func (n *node) Write(line []byte) (int, error) {
 func (n *node) Handle(uint64) (dispatch.Handle, error) {
 	if f := n.onHandle.Load(); f != nil {
 		(*f)()
+	}
+	if n.damaged.Load() {
+		return nil, errors.New("the group is damaged")
 	}
 	return dispatch.Whole{Group: n.group}, nil
 }

@@ -146,6 +146,14 @@ func (w *writer) commit(ch *channel, t *transaction) {
 	if o == nil {
 		return
 	}
+	for group := range t.batches { // of which there is no way to one nothing is done
+		if _, err := w.door.Batch(group); err != nil {
+			refusal := *asRefusal(err)
+			refusal.Method = protocol.TxCommitID
+			w.refuse(&refusal)
+			return
+		}
+	}
 	acks := o.tx.acks
 	o.tx.acks = nil
 	for i := range acks {
