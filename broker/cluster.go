@@ -223,6 +223,7 @@ func (b *Broker) connect(inboxes *group.Inboxes, first uint64) *link.Links {
 		Revision: func() int64 { return b.editor.Catalog().Revision }, Newest: func() int64 { return b.editor.Catalog().Newest },
 		Aside: c.Aside, Question: b.question, Quick: b.quick, Alarms: b.alarms.Bits, Alarmed: b.alarms.Other,
 		Tallies: b.registry.Tallies, Told: b.registry.Told, Patience: c.Patience, Backlog: c.Backlog, Describe: b.describe,
+		Era:   func(id uint64) (known, here uint64) { return b.groups.layout.Load().groups[id].Era, c.Era(id) },
 		Owner: ownerOf, Leads: b.groups.led, Nodes: b.groups.others, Logger: b.config.area("queue"),
 	})
 	return links

@@ -3,14 +3,20 @@ package broker
 // A group that has lost most of its members for good begins anew, when an operator says so: that is another era of it. Whatever
 // was stored of an era before is not the group's any more, but for the copy with which it goes on.
 
-// advance ends this node's part in an era of a group that is over. What is to have a member here is opened again afterwards.
+// advance ends this node's part in an era of a group that is over. What is to have a member here is opened again afterwards. Its
+// sessions hear of it first, so that none asks a leader of the era before.
 func (b *Broker) advance(id uint64, l *layout) {
 	g := &b.groups
 	era := l.groups[id].Era
+	if era == 0 {
+		return
+	}
+	if g.eras[id] != era {
+		g.eras[id] = era
+		g.links.Renewed(id)
+	}
 	opened := g.at(id)
 	switch {
-	case era == 0:
-		return
 	case opened != nil:
 		if b.config.Cluster.Era(id) >= era {
 			return

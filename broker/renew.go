@@ -21,10 +21,11 @@ type renewal struct {
 	next    uint64             // the one that it gives up now; 0: none
 	said    bool               // the log says what keeps it from that
 	left    bool               // it was told that everything is given up
+	eras    map[uint64]uint64  // of groups, as the sessions have heard of them
 }
 
 func newRenewal() renewal {
-	return renewal{asked: map[uint64]*asking{}, met: map[uint64]bool{}, given: map[uint64]bool{}}
+	return renewal{asked: map[uint64]*asking{}, met: map[uint64]bool{}, given: map[uint64]bool{}, eras: map[uint64]uint64{}}
 }
 
 // asking is what the leader of a group was asked about this node's copy of it, which is damaged.

@@ -55,6 +55,10 @@ func (s *guests) init(l *Links) {
 func (s *guests) attach(from uint64, m *attachMessage) {
 	at := visit{m.group, from}
 	local := s.links.Local(m.group)
+	if s.links.past(m.group, m.era) { // who leads it then is not for this node to say
+		s.send(at, appendRefused(nil, at.group, m.epoch, 0))
+		return
+	}
 	s.mu.Lock()
 	if local == nil || !s.leading[m.group] {
 		s.mu.Unlock()

@@ -46,6 +46,8 @@ type Env struct {
 	Leader func(id uint64) uint64
 	// Owner gives the node that a group lives and dies with, 0 if there is none. Nil: there never is.
 	Owner func(id uint64) uint64
+	// Era gives which era of a group is known of, and which one this node's part of it is of. Nil: there is only one.
+	Era func(id uint64) (known, here uint64)
 	// Nodes gives the other nodes that live.
 	Nodes func() []uint64
 	// Revision gives up to which revision this node's Catalog has everything, and Newest that of the newest thing in it.

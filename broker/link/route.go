@@ -363,8 +363,13 @@ func (r *route) ask(turn int) time.Duration {
 		r.asked = append(r.asked, key)
 	}
 	epoch := r.epoch
+	known, _ := r.links.eras(r.group)
 	if to != r.links.Node {
-		err := r.links.Peers.Send(to, appendAttach(nil, kindAttach, r.group, epoch, r.links.First, callers))
+		question := appendAttach(nil, kindAttach, r.group, epoch, r.links.First, callers)
+		if known > 0 {
+			question = uvarints(question, known)
+		}
+		err := r.links.Peers.Send(to, question)
 		r.mu.Unlock()
 		if err != nil {
 			return pause
@@ -373,7 +378,7 @@ func (r *route) ask(turn int) time.Duration {
 	}
 	r.mu.Unlock()
 	local := r.links.Local(r.group)
-	if local == nil || local.Resume(callers, func(last []uint64) bool { return r.attach(r.links.Node, epoch, last) }) != nil {
+	if local == nil || r.links.past(r.group, known) || local.Resume(callers, func(last []uint64) bool { return r.attach(r.links.Node, epoch, last) }) != nil {
 		return pause
 	}
 	return answerTime

@@ -11,7 +11,8 @@ import (
 
 // A message between nodes is a byte that says what it is, and then numbers as varints and strings with their length:
 //
-//	attach    group, epoch, first session; callers: node, session, consumers: number, last delivery seen
+//	attach    group, epoch, first session; callers: node, session, consumers: number, last delivery seen; the era of the group that
+//	          is known, unless it is the first
 //	resume    as attach
 //	attached  group, epoch; of each caller the number of its last batch
 //	refused   group, epoch, who leads or 0
@@ -50,6 +51,7 @@ var errMessage = errors.New("link: not a message between nodes")
 
 type attachMessage struct {
 	group, epoch, first uint64
+	era                 uint64
 	callers             []group.Caller
 }
 
@@ -225,6 +227,9 @@ func (r *reader) attach() *attachMessage {
 			c.Seen = append(c.Seen, queue.Seen{Consumer: uint32(r.number()), Number: r.number()})
 		}
 		m.callers = append(m.callers, c)
+	}
+	if len(r.data) > 0 {
+		m.era = r.number()
 	}
 	return m
 }

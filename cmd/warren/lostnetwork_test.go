@@ -4,18 +4,18 @@ package main
 
 import (
 	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// apart lets two nodes hear nobody but each other, or everybody again.
-func (n *network) apart(i, j int, apart bool) {
+// apart lets two nodes hear nobody of some others, or hear them again.
+func (n *network) apart(i, j int, apart bool, from ...int) {
 	n.t.Helper()
-	for k, other := range n.lan.hosts {
-		if k == i || k == j {
-			continue
-		}
+	for _, k := range from {
+		other := n.lan.hosts[k]
 		for _, h := range []*host{n.lan.hosts[i], n.lan.hosts[j]} {
 			if apart {
 				h.cut(other)
@@ -28,8 +28,25 @@ func (n *network) apart(i, j int, apart bool) {
 	}
 }
 
+// leadAgain lets two nodes lose their leaders and elect others, which tell everybody.
+func (n *network) leadAgain(i, j int) {
+	n.t.Helper()
+	count := func(what string) int {
+		return strings.Count(n.nodes[i].stdout.String(), what) + strings.Count(n.nodes[j].stdout.String(), what)
+	}
+	lost := strings.Count(n.nodes[i].stdout.String(), "stepped down to follower since quorum is not active")
+	n.signal(j, syscall.SIGSTOP)
+	within(n.t, clusterPatience, "one that is alone does not lead", func() bool {
+		said := n.nodes[i].stdout.String()
+		return strings.Count(said, "stepped down to follower since quorum is not active") > lost
+	})
+	led := count("became leader at term")
+	n.signal(j, syscall.SIGCONT)
+	within(n.t, clusterPatience, "the two have leaders again", func() bool { return count("became leader at term") > led })
+}
+
 // TestGivenUpWhileTheyLive: two of three nodes are cut off with a client, and given up, though they live and are a majority: they go on
-// for themselves. When they hear of it they drop what they had, and are members of what the third has gone on with.
+// for themselves, and say so to everybody, who do not believe it. When they hear of it they drop what they had, and are members of what the third has gone on with.
 func TestGivenUpWhileTheyLive(t *testing.T) {
 	if !inNamespaces(t) {
 		return
@@ -49,7 +66,7 @@ func TestGivenUpWhileTheyLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.apart(1, 2, true)
+	n.apart(1, 2, true, 0, frontHost, etcdHost)
 	for i := range queues {
 		answer, err := ch.PublishWithDeferredConfirm("", fmt.Sprint("lost", i), true, false, amqp.Publishing{Body: []byte("theirs")})
 		if err != nil || !answer.Wait() {
@@ -63,7 +80,12 @@ func TestGivenUpWhileTheyLive(t *testing.T) {
 	for i := range queues {
 		l.publish(fmt.Sprint("lost", i), "ours")
 	}
-	n.apart(1, 2, false)
+	n.apart(1, 2, false, 0, frontHost)
+	n.leadAgain(1, 2)
+	for i := range queues {
+		l.publish(fmt.Sprint("lost", i), "also ours")
+	}
+	n.apart(1, 2, false, etcdHost)
 	if err := <-closed; err == nil {
 		t.Error("a client whose messages were lost goes on")
 	}
@@ -82,9 +104,9 @@ func TestGivenUpWhileTheyLive(t *testing.T) {
 			if ok && err == nil {
 				got = append(got, string(m.Body))
 			}
-			return len(got) == 4
+			return len(got) == 5
 		})
-		if fmt.Sprint(got) != "[0 1 2 ours]" {
+		if fmt.Sprint(got) != "[0 1 2 ours also ours]" {
 			t.Errorf("%s gives %v", name, got)
 		}
 	}
