@@ -26,7 +26,6 @@ import (
 	"github.com/warrenmq/warren/broker/listen"
 	"github.com/warrenmq/warren/broker/management"
 	"github.com/warrenmq/warren/broker/metrics"
-	"github.com/warrenmq/warren/broker/queue"
 	"github.com/warrenmq/warren/broker/session"
 	"github.com/warrenmq/warren/broker/topology"
 	"github.com/warrenmq/warren/protocol"
@@ -224,21 +223,6 @@ func (b *Broker) startGroups() error {
 // SessionsOf gives the first session number of a life that begins at a time, in milliseconds: those of lives that began
 // before are below.
 func SessionsOf(nowMs int64) uint64 { return uint64(nowMs) << 20 }
-
-// queueGone removes the metadata of a queue that ended by itself.
-func (b *Broker) queueGone(id queue.ID, done func()) {
-	q := b.editor.Catalog().QueueByID(uint64(id))
-	if q == nil {
-		done()
-		return
-	}
-	go func() {
-		if err := b.editor.DeleteQueue(context.Background(), q.VHost, q.Name, q.ID, nil); err != nil {
-			b.config.Logger.Error().Err(err).Str("vhost", q.VHost).Str("queue", q.Name).Msg("a queue that ended is still in the metadata")
-		}
-		done()
-	}()
-}
 
 func (b *Broker) listen(ctx context.Context) error {
 	for _, spec := range b.config.Listeners {
