@@ -153,6 +153,8 @@ func TestTopicPermissions(t *testing.T) {
 // TestTopicPermissionsOfHostileNames: two names never run together.
 func TestTopicPermissionsOfHostileNames(t *testing.T) {
 	w := newWorld(t)
+	w.user("a", "p", SHA256)
+	w.user("a\x00b", "p", SHA256)
 	w.put("topic-permission/%2F/a/b%00c", `{"write":"^never$","read":"^never$"}`)
 	if refusal := (Principal{user: "a\x00b"}).AuthorizeTopic(w.Catalog(), "/", topology.Write, "c", "k"); refusal != nil {
 		t.Errorf("another user's permission: %v", refusal)

@@ -94,7 +94,9 @@ func (n *Node) drain(ctx context.Context, on bool) error {
 		return err
 	}
 	if on {
-		return errors.Join(n.spare(ctx), n.giveAway(ctx))
+		err := errors.Join(n.spare(ctx), n.giveAway(ctx))
+		n.handOver(ctx) // what was given away just now, too, and what another node gave that did not know yet
+		return err
 	}
 	b := n.broker.Load()
 	if b == nil {
