@@ -14,10 +14,10 @@ import (
 )
 
 // own are flags of warren cluster, and what other programs in these files are told.
-var own = []string{"authority", "valid", "revoke"}
+var own = []string{"authority", "valid", "revoke", "force"}
 
 // asking are flags of warren ctl and its other names.
-var asking = []string{"formatter", "url"}
+var asking = []string{"formatter", "url", "force"}
 
 // others are flags of other programs that these files call.
 var others = []string{
