@@ -9,8 +9,8 @@ import (
 )
 
 // Go's collector runs when as much was allocated as lives. In a broker little lives, and for whatever passes through it memory is
-// allocated: under load it would collect twenty times a second, and that would be half of its work. So it gets more room the
-// more is allocated, within a part of the budget, and at rest none.
+// allocated: under load it would collect fifty times a second (docs/performance.md). So it gets more room the more is allocated,
+// within a part of the budget, and at rest none.
 const (
 	// collections is how often in a second the collector is to run, as long as there is room.
 	collections = 4
